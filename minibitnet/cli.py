@@ -1,0 +1,82 @@
+"""The command: ``minibitnet generate``, ``chat``, ``inspect`` and the others.
+
+Each subcommand is a module of `minibitnet.commands` with two functions:
+``add_arguments`` says what it takes, ``run`` does it. What was asked for goes to
+standard output; progress, timing and complaints go to standard error. A user's mistake
+is one line and exit status 2.
+
+Examples
+--------
+>>> main(["generate", "Once upon a time", "--model", "no/such/place/here"])
+2
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import minibitnet
+from minibitnet.commands import chat, doctor, download, generate, inspect, synth, train
+
+COMMANDS = {
+    "generate": generate,
+    "chat": chat,
+    "inspect": inspect,
+    "download": download,
+    "synth": synth,
+    "train": train,
+    "doctor": doctor,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The words after ``minibitnet``; by default those of this process.
+
+    Returns
+    -------
+    status : int
+        0 done, 1 something checked and found wrong, 2 a user's mistake, 130
+        interrupted.
+    """
+    args = make_parser().parse_args(argv)
+    try:
+        status = int(COMMANDS[args.command].run(args))
+        sys.stdout.flush()  # a reader that has left is noticed here, not at exit
+        return status
+    except (ValueError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader has left: `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"minibitnet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The grammar of the command line.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+        With a subparser for each command.
+    """
+    parser = argparse.ArgumentParser(
+        prog="minibitnet", description="BitNet b1.58 2B4T in pure NumPy."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"minibitnet {minibitnet.__version__}"
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        summary = (command.__doc__ or "").split("\n", 1)[0]
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        command.add_arguments(subparser)
+    return parser

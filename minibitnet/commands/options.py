@@ -1,0 +1,138 @@
+"""The options that several commands take."""
+
+import argparse
+import json
+
+from minibitnet.checkpoint import load
+from minibitnet.kernels import KERNELS
+from minibitnet.model import Model
+from minibitnet.tokenizer import Tokenizer
+
+KEPT = {ord("\n"), ord("\t")}
+CONTROLS = {code: "\ufffd" for code in {*range(32), *range(127, 160)} - KEPT}
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Which model, and how to compute.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the command.
+    """
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="DIR_OR_ID",
+        help="a directory with a checkpoint, or a model on the hub",
+    )
+    parser.add_argument(
+        "--kernel",
+        default="auto",
+        metavar="NAME",
+        help=f"how to multiply: {', '.join(KERNELS)} (default auto; all give the same)",
+    )
+
+
+def add_sampling(
+    parser: argparse.ArgumentParser, temperature: float, top_p: float
+) -> None:
+    """How to choose tokens.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the command.
+    temperature : float
+        The default.
+    top_p : float
+        The default.
+    """
+    add = parser.add_argument
+    add(
+        "--max-new-tokens",
+        type=int,
+        default=256,
+        metavar="N",
+        help="at most (default 256)",
+    )
+    add(
+        "--temperature",
+        type=float,
+        default=temperature,
+        metavar="X",
+        help=f"0 takes the likeliest token each time (default {temperature})",
+    )
+    add(
+        "--top-k",
+        type=int,
+        default=0,
+        metavar="K",
+        help="draw from K tokens (default all)",
+    )
+    add(
+        "--top-p",
+        type=float,
+        default=top_p,
+        metavar="P",
+        help=f"draw from this share of the odds (default {top_p})",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="same seed, same text (default 0)",
+    )
+
+
+def load_with_tokenizer(args: argparse.Namespace) -> tuple[Model, Tokenizer]:
+    """The model of the options, if it has a tokenizer.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With what `add_model` takes.
+
+    Returns
+    -------
+    model : Model
+        Ready to run.
+    tokenizer : Tokenizer
+        Its own.
+
+    Raises
+    ------
+    ValueError
+        If there is no tokenizer.
+    """
+    model, tokenizer = load(args.model, kernel=args.kernel)
+    if tokenizer is None:
+        raise ValueError(
+            f"{args.model}: text needs a tokenizer, and there is no tokenizer.json; "
+            "put one there (or give token ids to `minibitnet generate --ids`)"
+        )
+    return model, tokenizer
+
+
+def print_piece(piece: str) -> None:
+    """Print a piece of what a model writes, at once.
+
+    Parameters
+    ----------
+    piece : str
+        Control characters, which could upset a terminal, are shown as a question mark
+        in a diamond; line breaks and tabs are kept.
+    """
+    print(piece.translate(CONTROLS), end="", flush=True)
+
+
+def print_json(content: object) -> None:
+    """Print for a program to read.
+
+    Parameters
+    ----------
+    content : object
+        Of dictionaries, lists, texts and numbers.
+    """
+    print(json.dumps(content, indent=2, ensure_ascii=False))

@@ -1,0 +1,231 @@
+"""Train a small ternary model on text files.
+
+What comes out is a directory like any checkpoint, packed, with the masters in a
+directory inside. Beside them lie the log, a line of JSON for each step, and the state
+of the training. Run again with the same words, a training that was broken off goes on.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from minibitnet.checkpoint import load
+from minibitnet.config import Config, parse_config
+from minibitnet.files.published import CONFIG
+from minibitnet.tokenizer import END_OF_TURN
+from minibitnet.training.adamw import AdamW
+from minibitnet.training.export import export
+from minibitnet.training.judge import bits_per_byte
+from minibitnet.training.loop import (
+    Settings,
+    draw_parameters,
+    load_state,
+    save_state,
+    share_of_codes,
+    train,
+)
+from minibitnet.training.schedule import Schedule
+from minibitnet.training.texts import (
+    encode_documents,
+    read_documents,
+    split_documents,
+)
+from minibitnet.training.vocabulary import (
+    BEGIN_OF_TEXT,
+    END_OF_TEXT,
+    save_vocabulary,
+    train_vocabulary,
+)
+
+# flag, type, default, letter, what it is
+OPTIONS = (
+    ("--hidden-size", int, 256, "D", "length of a token's vector"),
+    ("--intermediate-size", int, 688, "F", "length inside the feed-forward"),
+    ("--layers", int, 6, "L", "blocks"),
+    ("--heads", int, 8, "H", "query heads"),
+    ("--kv-heads", int, 2, "G", "key/value heads"),
+    ("--vocab-size", int, 4096, "V", "tokens, special ones included"),
+    ("--context", int, 256, "T", "tokens of a text"),
+    ("--texts", int, 16, "B", "texts of a batch"),
+    ("--steps", int, 1000, "N", "batches in all"),
+    ("--warmup", int, 50, "N", "steps in which the rate rises"),
+    ("--high", float, 3e-3, "X", "learning rate at the start of the first stage"),
+    ("--low", float, 1.5e-3, "X", "learning rate at the start of the second"),
+    ("--decay", float, 0.1, "X", "weight decay at its peak"),
+    ("--clip", float, 1.0, "X", "greatest length of the gradient"),
+    ("--held-out", float, 0.02, "X", "share of documents to judge by"),
+    ("--seed", int, 0, "N", "same seed, same weights"),
+    ("--threads", int, os.cpu_count() or 1, "N", "how many work at once"),
+    ("--save-every", int, 100, "N", "steps between saves"),
+)
+STATE, LOG, MASTER = "state.npz", "log.jsonl", "master"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``minibitnet train`` takes.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of this command.
+    """
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE", help="texts")
+    add("--judge", type=Path, metavar="FILE", help="texts to judge by, for --held-out")
+    add("--out", type=Path, required=True, metavar="DIR", help="where to")
+    for flag, kind, default, letter, what in OPTIONS:
+        add(
+            flag, type=kind, default=default, metavar=letter, help=f"{what} ({default})"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; print what the held-out documents cost.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What was given.
+
+    Returns
+    -------
+    status : int
+        0.
+    """
+    learn, judge = choose_documents(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    inner = train_vocabulary(learn, args.vocab_size)
+    content = make_config(args, inner.token_to_id)
+    config = parse_config(content)
+    row = encode_documents(inner, learn)
+    if len(row) <= args.context:
+        raise ValueError(
+            f"text must be more than {args.context} tokens, got {len(row)}"
+        )
+    optimizer = AdamW(draw_parameters(config, args.seed))
+    run_steps(optimizer, config, row, args)
+    for directory, packed in ((args.out, True), (args.out / MASTER, False)):
+        export(optimizer.parameters, content, directory, packed)
+        save_vocabulary(inner, directory)
+    if judge:
+        model, tokenizer = load(args.out)
+        assert tokenizer is not None  # it has just been saved
+        cost = bits_per_byte(model, tokenizer, judge, quiet=not sys.stderr.isatty())
+        print(f"{cost:.4f} bits per byte on {len(judge)} documents held out")
+    return 0
+
+
+def choose_documents(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The documents to learn from, and those to judge by.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What was given.
+
+    Returns
+    -------
+    learn, judge : list of str
+        From files of their own, or a share of the same.
+    """
+    documents = read_documents(args.files)
+    if args.judge:
+        return documents, read_documents([args.judge])
+    return split_documents(documents, args.held_out)
+
+
+def make_config(args: argparse.Namespace, token_to_id: Any) -> dict[str, Any]:
+    """The config.json of a model of these sizes.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What was given.
+    token_to_id : callable
+        From the tokenizer.
+
+    Returns
+    -------
+    content : dict
+        Of 2B4T but for the sizes.
+    """
+    return CONFIG | {
+        "hidden_size": args.hidden_size,
+        "intermediate_size": args.intermediate_size,
+        "num_hidden_layers": args.layers,
+        "num_attention_heads": args.heads,
+        "num_key_value_heads": args.kv_heads,
+        "vocab_size": args.vocab_size,
+        "max_position_embeddings": args.context,
+        "rope_theta": 10_000.0,  # the context is short
+        "bos_token_id": token_to_id(BEGIN_OF_TEXT),
+        "eos_token_id": [token_to_id(END_OF_TEXT), token_to_id(END_OF_TURN)],
+    }
+
+
+def run_steps(
+    optimizer: AdamW, config: Config, row: Any, args: argparse.Namespace
+) -> None:
+    """Train to the end, from the state that is there, if one is.
+
+    Parameters
+    ----------
+    optimizer : AdamW
+        The parameters; changed in place.
+    config : Config
+        Of the model.
+    row : ndarray of shape (n,), int
+        The ids to learn from.
+    args : argparse.Namespace
+        How.
+    """
+    state, log = args.out / STATE, args.out / LOG
+    if state.exists():
+        load_state(optimizer, state)
+    keep_lines(log, optimizer.steps)
+    settings = Settings(
+        Schedule(args.steps, args.warmup, args.high, args.low, args.decay),
+        texts=args.texts,
+        context=args.context,
+        clip=args.clip,
+        seed=args.seed,
+        threads=args.threads,
+    )
+    tokens = args.texts * args.context
+    with (
+        log.open("a") as lines,
+        tqdm(total=args.steps, initial=optimizer.steps, desc="training") as bar,
+    ):
+        for report in train(optimizer, config, row, settings):
+            done = optimizer.steps
+            if done % args.save_every == 0 or done == args.steps:
+                shares = share_of_codes(optimizer.parameters)
+                lines.write(json.dumps(report | {"codes": shares}) + "\n")
+                lines.flush()
+                save_state(optimizer, state)
+            else:
+                lines.write(json.dumps(report) + "\n")
+            speed = tokens / report["seconds"]
+            bits = report["loss"] / math.log(2)
+            bar.set_postfix_str(f"{bits:.3f} bits/token, {speed:.0f} tokens/s")
+            bar.update()
+
+
+def keep_lines(log: Path, steps: int) -> None:
+    """Cut a log off behind the last step that was saved.
+
+    Parameters
+    ----------
+    log : Path
+        A line for each step.
+    steps : int
+        How many lines to keep.
+    """
+    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+    log.write_text("".join(lines[:steps]))

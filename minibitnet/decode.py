@@ -1,0 +1,136 @@
+"""The decode loop: read the prompt, then write a token at a time.
+
+Generation has two phases. Prefill reads the whole prompt: many tokens at once, for
+which the hardware is quick, and only the last one's logits are wanted. Then each decode
+step chooses a token from the logits and feeds it back, one token at a time, with the
+cache holding what the earlier ones left. It ends at an end-of-text token, or when there
+is no more room.
+
+Notes
+-----
+A long prompt is read in pieces, which bounds the memory and changes nothing else: all
+stages but the logits are the same to the last bit.
+
+A model may have several end-of-text ids: 2B4T ends a document with one and an answer in
+a chat with another. The token that ends a text is the last one yielded.
+
+Examples
+--------
+A model whose layers are left out: what follows depends on the last token alone. 3 is
+followed by itself, and so on; 1 by 0, which ends the text long before five tokens.
+
+>>> from minibitnet import bf16
+>>> from minibitnet.config import parse_config
+>>> config = parse_config({"hidden_size": 2, "intermediate_size": 4, "vocab_size": 4,
+...     "num_hidden_layers": 1, "num_attention_heads": 1, "hidden_act": "relu2",
+...     "eos_token_id": 0})
+>>> E = bf16.narrow(np.array([[9, 0], [8, 1], [1, 4], [-9, 9]], np.float32))
+>>> model = Model(config, E, layers=(), norm=np.ones(2, np.float32), lm_head=E)
+>>> list(generate(model, [3], max_new_tokens=5))
+[3, 3, 3, 3, 3]
+>>> list(generate(model, [3, 1], max_new_tokens=5))
+[0]
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibitnet.attention import KVCache
+from minibitnet.model import Model, check_ids, forward
+from minibitnet.sampling import Sampling, sample
+
+PREFILL_TOKENS = 256  # read at once; more is hardly faster
+
+
+def generate(
+    model: Model,
+    ids: Sequence[int] | NDArray[np.integer],
+    max_new_tokens: int = 50,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int | None = 0,
+    cache: KVCache | None = None,
+) -> Iterator[int]:
+    """Continue a text, token by token.
+
+    Parameters
+    ----------
+    model : Model
+        The weights.
+    ids : sequence or ndarray of shape (T,), int
+        The prompt.
+    max_new_tokens : int
+        How many tokens to write at most.
+    temperature : float
+        0 takes the likeliest token each time; see `minibitnet.sampling`.
+    top_k : int
+        How many of the likeliest tokens to draw from; 0 draws from all.
+    top_p : float
+        Which share of the odds to draw from; 1 draws from all.
+    seed : int or None
+        The same seed gives the same text; None a new one each time.
+    cache : KVCache, optional
+        The text so far, which the prompt continues.
+
+    Returns
+    -------
+    tokens : iterator of int
+        Token ids; the last may be an end-of-text id.
+
+    Raises
+    ------
+    ValueError
+        If an argument has no meaning or the prompt does not fit.
+    """
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens must be 0 or above, got {max_new_tokens}")
+    ids = check_ids(ids, model.config, cache)
+    if cache is None:
+        cache = KVCache(model.config, len(ids) + max_new_tokens)
+    sampling = Sampling(temperature, top_k, top_p)
+    rng = np.random.default_rng(seed)
+    return _generate(model, ids, max_new_tokens, sampling, rng, cache)
+
+
+def _generate(
+    model: Model,
+    ids: NDArray[np.int64],
+    max_new_tokens: int,
+    sampling: Sampling,
+    rng: np.random.Generator,
+    cache: KVCache,
+) -> Iterator[int]:
+    """The loop itself; `generate` has checked what it is given."""
+    unread = ids
+    for _ in range(max_new_tokens):
+        token = sample(read(model, unread, cache), sampling, rng)
+        yield token
+        if token in model.config.eos_token_ids or cache.length == cache.capacity:
+            return
+        unread = np.array([token])
+
+
+def read(model: Model, ids: NDArray[np.int64], cache: KVCache) -> NDArray[np.float32]:
+    """Read on; the logits after the last token.
+
+    Parameters
+    ----------
+    model : Model
+        The weights.
+    ids : ndarray of shape (T,), int64
+        The prompt (prefill), or the token just written (a decode step).
+    cache : KVCache
+        The text so far; the ids are added.
+
+    Returns
+    -------
+    logits : ndarray of shape (V,), float32
+        Of the token that follows.
+    """
+    for start in range(0, len(ids), PREFILL_TOKENS):
+        piece = ids[start : start + PREFILL_TOKENS]
+        logits = forward(model, piece, cache, last=True)
+    return logits

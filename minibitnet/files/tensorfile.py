@@ -1,0 +1,237 @@
+"""A safetensors file: a header that lists arrays, then their bytes.
+
+The format is eight bytes, a page of JSON and the arrays end to end. The JSON gives each
+array a name, a dtype, a shape and where its bytes begin and end. Nothing is compressed
+or encoded, so reading an array is pointing into the file: the file is mapped, and the
+system brings in a page of it when somebody looks there.
+
+Notes
+-----
+::
+
+    8 bytes     n, the length of the header, little-endian
+    n bytes     {"name": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}, ...}
+    the rest    the arrays; offsets count from here
+
+The safetensors library checks the header (lengths, offsets without gap or overlap,
+sizes that fit the shapes) before anything here believes it. It has no bfloat16 for
+NumPy, so the arrays are mapped here, a bfloat16 as uint16 (see `minibitnet.bf16`).
+
+References
+----------
+https://github.com/huggingface/safetensors#format
+
+Examples
+--------
+Arrays are written the widest dtype first, then by name, as the library writes them.
+
+>>> header(
+...     {"b": Spec("U8", (3,)), "a": Spec("U8", (1,)), "c": Spec("BF16", (2, 1))}
+... )[8:].decode().rstrip()
+'{"__metadata__":{"format":"pt"},\
+"c":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]},\
+"a":{"dtype":"U8","shape":[1],"data_offsets":[4,5]},\
+"b":{"dtype":"U8","shape":[3],"data_offsets":[5,8]}}'
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from minibitnet.files.jsonfile import CheckpointError
+
+WEIGHTS = "model.safetensors"  # the file of a checkpoint
+INDEX = "model.safetensors.index.json"  # or of its several files
+# The dtypes a checkpoint here may use, and what their arrays are in memory.
+STORED: dict[str, type[np.generic]] = {
+    "U8": np.uint8,
+    "BF16": np.uint16,
+    "F16": np.float16,
+    "F32": np.float32,
+}
+
+
+class Spec(NamedTuple):
+    """What the header says of an array."""
+
+    dtype: str  # as safetensors names it
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it takes."""
+        return math.prod(self.shape) * np.dtype(STORED[self.dtype]).itemsize
+
+
+def spec_of(array: NDArray[Any]) -> Spec:
+    """What the header will say of an array.
+
+    Parameters
+    ----------
+    array : ndarray of any shape, of a dtype in ``STORED``
+        The array; a bfloat16 as uint16.
+
+    Returns
+    -------
+    spec : Spec
+        Its dtype and shape.
+    """
+    names = {np.dtype(kind): name for name, kind in STORED.items()}
+    return Spec(names[array.dtype], array.shape)
+
+
+class Tensor(NamedTuple):
+    """An array in a file."""
+
+    file: Path
+    name: str
+    dtype: str  # as safetensors names it
+    array: NDArray[Any]  # mapped: looking at it reads the file
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """All arrays of a safetensors file, mapped.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+
+    Returns
+    -------
+    tensors : dict
+        From name to `Tensor`, in the order of the file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, is damaged, or holds a dtype that no weights here
+        have.
+    """
+    listing, data = _map_file(file)
+    listing.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in listing.items():
+        dtype, (begin, end) = entry["dtype"], entry["data_offsets"]
+        if dtype not in STORED:
+            raise CheckpointError(
+                f"{file}: {name}: expected dtype {', '.join(STORED)}, found {dtype}"
+            )
+        array = data[begin:end].view(STORED[dtype]).reshape(entry["shape"])
+        tensors[name] = Tensor(file, name, dtype, array)
+    return tensors
+
+
+def _map_file(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """The header, which the library has checked, and the bytes behind it."""
+    if file.exists() and not file.is_file():  # reading a pipe would wait for ever
+        raise CheckpointError(f"{file}: expected a file, found something else")
+    try:
+        with safe_open(file, framework="numpy"):
+            pass  # the library has checked the header against the file
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            listing = json.loads(stream.read(length))
+        # asarray: the map as a plain array
+        data = np.asarray(np.memmap(file, np.uint8, mode="r"))[8 + length :]
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{file}: expected a whole safetensors file, found {error}"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"{file}: {error.strerror or error}") from None
+    return listing, data
+
+
+def header(specs: Mapping[str, Spec]) -> bytes:
+    """The first bytes of a file that holds these arrays.
+
+    Parameters
+    ----------
+    specs : dict
+        From name to `Spec`.
+
+    Returns
+    -------
+    header : bytes
+        Length and JSON, padded with blanks to a multiple of 8.
+    """
+    listing: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    begin = 0
+    for name in in_file_order(specs):
+        spec = specs[name]
+        listing[name] = {
+            "dtype": spec.dtype,
+            "shape": spec.shape,
+            "data_offsets": (begin, begin + spec.nbytes),
+        }
+        begin += spec.nbytes
+    text = json.dumps(listing, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def in_file_order(specs: Mapping[str, Spec]) -> list[str]:
+    """The names in the order of their bytes.
+
+    Parameters
+    ----------
+    specs : dict
+        From name to `Spec`.
+
+    Returns
+    -------
+    names : list of str
+        The widest dtype first, so that each array lies aligned; then by name.
+    """
+    width = {
+        name: np.dtype(STORED[spec.dtype]).itemsize for name, spec in specs.items()
+    }
+    return sorted(specs, key=lambda name: (-width[name], name))
+
+
+def write_tensors(
+    file: Path,
+    specs: Mapping[str, Spec],
+    make: Callable[[str], Iterable[NDArray[Any]]],
+) -> None:
+    """Write a safetensors file, one array after another.
+
+    The file appears under its name when it is whole.
+
+    Parameters
+    ----------
+    file : Path
+        Where to.
+    specs : dict
+        From name to `Spec`.
+    make : callable
+        From a name to the pieces of its array, in order.
+
+    Raises
+    ------
+    ValueError
+        If the pieces of an array are not as many bytes as its spec says.
+    """
+    part = file.with_name(file.name + ".part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(header(specs))
+            for name in in_file_order(specs):
+                written = 0
+                for piece in make(name):
+                    written += stream.write(np.ascontiguousarray(piece).data)
+                if written != specs[name].nbytes:
+                    raise ValueError(
+                        f"{name} must be {specs[name].nbytes} bytes, got {written}"
+                    )
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""A tokenizer of one's own: which pieces of text get a token.
+
+Byte-pair encoding starts from the 256 bytes and joins the pair that stands together
+most often, again and again, until the vocabulary is full. Common words end up as one
+token, rare ones as several, and nothing is left without. The tokenizers library does
+it; what is chosen here is all that makes the result a tokenizer of the kind 2B4T has.
+
+Notes
+-----
+Text is first split by the pattern of Llama 3: letters with one character before them,
+numbers in threes, punctuation, line breaks, blanks. No pair is joined across a split.
+The special tokens have the names that 2B4T uses, and ids after all others.
+
+References
+----------
+Sennrich et al., Neural Machine Translation of Rare Words with Subword Units, 2015,
+arXiv 1508.07909; tokenizer.json of microsoft/bitnet-b1.58-2B-4T (the pattern).
+
+Examples
+--------
+>>> inner = train_vocabulary(["the cat, the hat"] * 3, size=264)
+>>> inner.encode("the cat", add_special_tokens=False).tokens
+['the', 'Ġ', 'cat']
+>>> inner.encode("the cat").tokens[0], inner.token_to_id(END_OF_TURN)
+('<|begin_of_text|>', 263)
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers.trainers import BpeTrainer
+
+from minibitnet.tokenizer import CHAT_TEMPLATE, END_OF_TURN
+
+BEGIN_OF_TEXT, END_OF_TEXT = "<|begin_of_text|>", "<|end_of_text|>"
+SPECIAL = (BEGIN_OF_TEXT, END_OF_TEXT, END_OF_TURN)
+SMALLEST = 256 + len(SPECIAL)  # a token for each byte: any text, if at length
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def train_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
+    """A byte-level tokenizer for texts.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        What to count pairs in.
+    size : int
+        How many tokens, special ones included; at least 259.
+
+    Returns
+    -------
+    inner : tokenizers.Tokenizer
+        With the special tokens and the decoder of 2B4T's.
+
+    Raises
+    ------
+    ValueError
+        If there is no room for the bytes.
+    """
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    if size < SMALLEST:
+        raise ValueError(f"size must be {SMALLEST} or more, got {size}")
+    inner = Tokenizer(models.BPE(ignore_merges=True))
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trainer = BpeTrainer(
+        vocab_size=size - len(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    inner.train_from_iterator(texts, trainer)
+    inner.add_special_tokens(list(SPECIAL))
+    inner.decoder = decoders.ByteLevel()
+    inner.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN_OF_TEXT} $A",
+        special_tokens=[(BEGIN_OF_TEXT, inner.token_to_id(BEGIN_OF_TEXT))],
+    )
+    return inner
+
+
+def save_vocabulary(inner: Tokenizer, directory: Path) -> None:
+    """Write tokenizer.json and tokenizer_config.json.
+
+    Parameters
+    ----------
+    inner : tokenizers.Tokenizer
+        From `train_vocabulary`.
+    directory : Path
+        Where to.
+    """
+    inner.save(str(directory / "tokenizer.json"))
+    page = {
+        "bos_token": BEGIN_OF_TEXT,
+        "chat_template": CHAT_TEMPLATE,
+        "eos_token": END_OF_TURN,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+    (directory / "tokenizer_config.json").write_text(json.dumps(page, indent=2) + "\n")

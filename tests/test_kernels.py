@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from numpy.testing import assert_array_equal
+from strategies import products
+
+from minibitnet.assemble import matrices
+from minibitnet.config import parse_config
+from minibitnet.files.published import CONFIG
+from minibitnet.kernels import KERNELS, check_kernel, make_multiply
+from minibitnet.matmul import ternary_matmul
+from minibitnet.packing import pack
+
+every_kernel = pytest.mark.parametrize("kernel", KERNELS)
+
+
+@every_kernel
+@given(product=products())
+def test_a_kernel_returns_the_very_product_of_the_masks(kernel, product):
+    x_codes, w_codes = product
+    multiply = make_multiply(kernel, [pack(w_codes)], [len(w_codes)])
+    [acc] = multiply(x_codes)
+    assert_array_equal(acc, ternary_matmul(x_codes, w_codes), strict=True)
+
+
+@every_kernel
+@given(product=products())
+def test_matrices_of_the_same_input_are_multiplied_each_by_itself(kernel, product):
+    x_codes, w_codes = product
+    several = [w_codes, -w_codes[:1], w_codes[::-1]]
+    multiply = make_multiply(
+        kernel, [pack(w) for w in several], [len(w) for w in several]
+    )
+    accs = multiply(x_codes)
+    for acc, w in zip(accs, several, strict=True):
+        assert_array_equal(acc, ternary_matmul(x_codes, w), strict=True)
+
+
+@every_kernel
+def test_a_kernel_leaves_codes_and_bytes_alone(kernel):
+    x_codes, packed = np.ones((2, 5), np.int8), np.zeros((3, 5), np.uint8)
+    x_codes.flags.writeable = packed.flags.writeable = False  # as in a mapped file
+    [acc] = make_multiply(kernel, [packed], [12])(x_codes)
+    assert_array_equal(acc, np.full((2, 12), -5, np.int32), strict=True)
+
+
+@every_kernel
+@pytest.mark.parametrize("columns", [0, 1, 2500, 65_536])
+@pytest.mark.parametrize("code", [-128, -127, 127])
+def test_more_columns_than_float32_holds_are_exact(kernel, columns, code):
+    N = 65_536 + columns  # with 65,536 the sums are at most 2**24
+    x_codes = np.full((1, N), code, np.int8)
+    w_codes = np.ones((5, N), np.int8)
+    w_codes[1:, -1] = 0  # with an odd code an odd sum, the first that float32 lacks
+    w_codes[2:, ::2] = -1
+    [acc] = make_multiply(kernel, [pack(w_codes)], [5])(x_codes)
+    assert_array_equal(
+        acc, code * w_codes.sum(axis=1, dtype=np.int32)[None], strict=True
+    )
+
+
+@every_kernel
+@pytest.mark.parametrize("T", [1, 3])
+@pytest.mark.parametrize("shape", sorted({*matrices(parse_config(CONFIG)).values()}))
+def test_the_matrices_of_2b4t_are_exact(kernel, T, shape):
+    rng = np.random.default_rng(T)
+    x_codes = rng.integers(-128, 128, (T, shape[1]), np.int8)
+    w_codes = rng.integers(-1, 2, shape, np.int8)
+    [acc] = make_multiply(kernel, [pack(w_codes)], [shape[0]])(x_codes)
+    # Below 2**24 every whole number is a float32.
+    product = x_codes.astype(np.float32) @ w_codes.astype(np.float32).T
+    assert_array_equal(acc, product.astype(np.int32), strict=True)
+
+
+def test_an_unknown_kernel_is_refused_by_name():
+    with pytest.raises(ValueError, match="kernel must be one of .*masks.*, got 'cuda'"):
+        check_kernel("cuda")
+    with pytest.raises(ValueError, match="got 'cuda'"):
+        make_multiply("cuda", [], [])

@@ -1,0 +1,216 @@
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from minibitnet import KVCache, forward, trace
+from minibitnet.absmax import quantize_activations
+from minibitnet.bf16 import widen
+from minibitnet.files.tensorfile import read_tensors
+from minibitnet.packing import unpack
+from minibitnet.rmsnorm import rms_norm
+from minibitnet.rope import rotate, rotations
+
+IDS = [5, 0, 96, 5, 17, 42]
+PRODUCTS = {  # the stage, what it is made from, and its matrix in the file
+    "q": ("attn_in", "self_attn.q_proj"),
+    "k": ("attn_in", "self_attn.k_proj"),
+    "v": ("attn_in", "self_attn.v_proj"),
+    "o": ("attn_out", "self_attn.o_proj"),
+    "gate": ("ffn_in", "mlp.gate_proj"),
+    "up": ("ffn_in", "mlp.up_proj"),
+    "down": ("ffn_out", "mlp.down_proj"),
+}
+
+
+def assert_close_logits(logits, expected, model):
+    """As close as float32 sums of the same products in another order."""
+    D = model.config.hidden_size
+    # Two such sums differ by D * 2**-23 of the sum of sizes. That sum is less than the
+    # length of a row, as the vectors here, with gains of about 0.1, are shorter than 1.
+    longest = np.linalg.norm(widen(model.lm_head), axis=1).max()
+    assert_allclose(logits, expected, rtol=0, atol=D * 2.0**-23 * longest)
+
+
+def blocks(checkpoint, model):
+    """Of each block what goes in, its stages, and its arrays as the file names them."""
+    tensors = read_tensors(checkpoint / "model.safetensors")
+    with trace() as stages:
+        forward(model, IDS)
+    h = stages["embed"]
+    for L in range(model.config.num_hidden_layers):
+        prefix = f"layers.{L}."
+        here = {n.removeprefix(prefix): a for n, a in stages.items() if prefix in n}
+        weights = {
+            name.removeprefix(f"model.{prefix}"): tensor.array
+            for name, tensor in tensors.items()
+            if prefix in name
+        }
+        yield h, here, weights
+        h = here["ffn_residual"]
+
+
+def test_products_are_of_the_matrices_that_the_file_names(checkpoint, model):
+    for _, stages, weights in blocks(checkpoint, model):
+        for name, (source, matrix) in PRODUCTS.items():
+            acc = stages[f"{name}.acc"]
+            w_codes = unpack(weights[f"{matrix}.weight"], rows=acc.shape[1])
+            expected = stages[f"{source}.codes"] @ w_codes.T.astype(np.int64)
+            assert_array_equal(acc, expected, err_msg=name)
+            w_scale = widen(weights[f"{matrix}.weight_scale"])
+            w_scale = 1 / w_scale if model.config.scale_divides else w_scale
+            real = acc * (stages[f"{source}.scale"] * w_scale).astype(np.float64)
+            assert_allclose(stages[name], real, rtol=2.0**-23, err_msg=name)
+
+
+def test_codes_are_those_of_the_norm_before(checkpoint, model):
+    sub_norms = ("attn_sub_norm", "ffn_sub_norm")
+    attn, ffn = sub_norms if model.config.sub_norms else ("attn", "relu2_gate")
+    names = ("attn_in", "attn_out", "ffn_in", "ffn_out")
+    for _, stages, _ in blocks(checkpoint, model):
+        for name, source in zip(
+            names, ("attn_norm", attn, "ffn_norm", ffn), strict=True
+        ):
+            x_codes, x_scale = quantize_activations(stages[source])
+            assert_array_equal(stages[f"{name}.codes"], x_codes, strict=True)
+            assert_array_equal(stages[f"{name}.scale"], x_scale, strict=True)
+
+
+def test_norms_have_the_gains_that_the_file_names(checkpoint, model):
+    for h, stages, weights in blocks(checkpoint, model):
+        sources = {
+            "attn_norm": (h, "input_layernorm"),
+            "attn_sub_norm": (stages["attn"], "self_attn.attn_sub_norm"),
+            "ffn_norm": (stages["attn_residual"], "post_attention_layernorm"),
+            "ffn_sub_norm": (stages["relu2_gate"], "mlp.ffn_sub_norm"),
+        }
+        there = {name for name in sources if name in stages}
+        assert len(there) == (4 if model.config.sub_norms else 2)
+        for name in there:
+            x, gain = sources[name]
+            normed = rms_norm(x, widen(weights[f"{gain}.weight"]), eps=1e-5)
+            assert_array_equal(stages[name], normed, err_msg=name, strict=True)
+
+
+def test_queries_and_keys_are_turned_and_both_halves_added(checkpoint, model):
+    turn = rotations(np.arange(len(IDS)), head_dim=6, theta=500_000.0)
+    for h, stages, _ in blocks(checkpoint, model):
+        for name in "q", "k":
+            flat = stages[name].reshape(len(IDS), -1, 6)
+            assert_array_equal(stages[f"{name}.rope"], rotate(flat, *turn), strict=True)
+        assert_array_equal(stages["attn_residual"], h + stages["o"], strict=True)
+        h = stages["attn_residual"]
+        assert_array_equal(stages["ffn_residual"], h + stages["down"], strict=True)
+
+
+def test_a_row_of_the_embedding_goes_in_and_the_head_comes_out(checkpoint, model):
+    tensors = read_tensors(checkpoint / "model.safetensors")
+    embedding = widen(tensors["model.embed_tokens.weight"].array)
+    head, gain = embedding, widen(tensors["model.norm.weight"].array)
+    if not model.config.tie_word_embeddings:
+        head = widen(tensors["lm_head.weight"].array)
+    with trace() as stages:
+        logits = forward(model, IDS)
+    h = stages["layers.2.ffn_residual"]
+    assert logits.dtype == np.float32
+    assert_array_equal(stages["embed"], embedding[IDS], strict=True)
+    assert_array_equal(stages["final_norm"], rms_norm(h, gain, eps=1e-5), strict=True)
+    assert_close_logits(logits, stages["final_norm"].astype(np.float64) @ head.T, model)
+
+
+def test_a_tied_head_is_the_embedding_itself(model):
+    tied = model.config.tie_word_embeddings
+    assert (model.lm_head is model.embed_tokens) == tied
+
+
+@st.composite
+def cut_texts(draw):
+    """Up to a full context of ids, and the places where it is cut."""
+    ids = draw(st.lists(st.integers(0, 96), min_size=2, max_size=64))
+    return ids, sorted(draw(st.sets(st.integers(1, len(ids) - 1))))
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=cut_texts())
+@example(text=(IDS, []))
+@example(text=(IDS, [1, 2, 3, 4, 5]))
+def test_a_text_in_pieces_is_the_same_to_the_last_bit_except_logits(model, text):
+    ids, cuts = text
+    with trace() as whole:
+        forward(model, ids)
+    cache = KVCache(model.config, capacity=len(ids))
+    for piece in np.split(ids, cuts):
+        with trace() as stages:
+            forward(model, piece, cache)
+        end = cache.length
+        here = slice(end - len(piece), end)
+        for name, array in stages.items():
+            if name == "logits":
+                assert_close_logits(array, whole[name][here], model)
+            elif name.endswith("attn_weights"):
+                assert_array_equal(array, whole[name][:, here, :end], strict=True)
+            else:
+                assert_array_equal(array, whole[name][here], err_msg=name, strict=True)
+
+
+def test_without_a_cache_a_text_begins_anew(model):
+    cache = KVCache(model.config, capacity=64)
+    assert_array_equal(forward(model, IDS), forward(model, IDS, cache), strict=True)
+    assert cache.length == len(IDS)
+
+
+def test_last_is_the_last_row(model):
+    logits = forward(model, IDS, last=True)
+    assert logits.shape == (97,)
+    assert_close_logits(logits, forward(model, IDS)[-1], model)
+
+
+def test_a_tap_hears_what_a_trace_keeps(model):
+    heard = {}
+    tapped = forward(model, IDS, tap=heard.__setitem__)
+    with trace() as stages:
+        logits = forward(model, IDS)
+    assert_array_equal(tapped, logits, strict=True)
+    assert [*heard] == [*stages]
+    for name, array in stages.items():
+        assert_array_equal(heard[name], array, err_msg=name, strict=True)
+
+
+@pytest.mark.parametrize("ids", [np.array(IDS, np.uint8), tuple(IDS), range(6)])
+def test_ids_may_be_any_whole_numbers_in_a_row(model, ids):
+    expected = forward(model, [int(token) for token in ids])
+    assert_array_equal(forward(model, ids), expected, strict=True)
+
+
+REFUSED = [
+    ([], r"at least one token id in a row, got shape \(0,\)"),
+    (5, r"in a row, got shape \(\)"),
+    ([[1, 2]], r"in a row, got shape \(1, 2\)"),
+    ([1.0], "whole numbers, got float64"),
+    ([True], "whole numbers, got bool"),
+    (["a"], "whole numbers, got <U1"),
+    ([3, -1], "from 0 to 96, got -1"),
+    ([97, 3], "from 0 to 96, got 97"),
+    ([2**63], "from 0 to 96, got 9223372036854775808"),
+]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"), [*REFUSED, ([0] * 65, "room for 64, got 65")]
+)
+def test_ids_that_cannot_be_read_are_refused(model, ids, message):
+    with pytest.raises(ValueError, match=f"^ids must .*{message}"):
+        forward(model, ids)
+
+
+@pytest.mark.parametrize(("ids", "message"), [*REFUSED, ([0] * 3, "room for 2, got 3")])
+def test_a_refused_call_leaves_the_cache_as_it_was(model, ids, message):
+    cache = KVCache(model.config, capacity=5)
+    forward(model, [1, 2, 3], cache)
+    keys, values = cache.keys.copy(), cache.values.copy()
+    with pytest.raises(ValueError, match=message):
+        forward(model, ids, cache)
+    assert cache.length == 3
+    assert_array_equal(cache.keys, keys)
+    assert_array_equal(cache.values, values)

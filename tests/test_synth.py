@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from shared import REAL, needs_shared, read_shared
+
+from minibitnet import CheckpointError
+from minibitnet.checkpoint import open_checkpoint
+from minibitnet.config import parse_config
+from minibitnet.files import published
+from minibitnet.files.tensorfile import header
+from minibitnet.packing import find_unused_code, unpack
+from minibitnet.synth import random_array, tensor_specs, write_checkpoint
+
+
+def test_the_same_seed_gives_the_same_file(checkpoint, tmp_path, request):
+    content = request.node.callspec.params["checkpoint"]
+    again = write_checkpoint(tmp_path / "again", content, seed=1)
+    other = write_checkpoint(tmp_path / "other", content, seed=2)
+    weights = [
+        (d / "model.safetensors").read_bytes() for d in (checkpoint, again, other)
+    ]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_what_is_drawn_looks_like_2b4t(checkpoint):
+    _, tensors = open_checkpoint(checkpoint)
+    matrices = [t.array for t in tensors.values() if t.dtype == "U8"]
+    assert all(find_unused_code(packed) is None for packed in matrices)
+    zeros = np.concatenate([unpack(packed).ravel() for packed in matrices]) == 0
+    # a share of n draws strays by about sqrt(p * (1 - p) / n)
+    assert abs(zeros.mean() - published.ZERO_SHARE) < 4 * 0.5 / np.sqrt(zeros.size)
+
+
+def test_a_large_array_comes_in_pieces():
+    config = parse_config(published.CONFIG)
+    spec = tensor_specs(config)["model.layers.0.mlp.down_proj.weight"]
+    pieces = list(random_array("down_proj.weight", spec, np.random.default_rng(0)))
+    assert sum(piece.size for piece in pieces) == 640 * 6912
+
+
+def test_2b4t_is_as_large_as_the_real_file():
+    specs = tensor_specs(parse_config(published.CONFIG))
+    assert len(specs) == 542
+    size = len(header(specs)) + sum(spec.nbytes for spec in specs.values())
+    assert size == published.WEIGHTS_BYTES
+
+
+def test_a_config_that_cannot_be_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="hidden_act"):
+        write_checkpoint(tmp_path, published.CONFIG | {"hidden_act": "gelu"})
+
+
+@needs_shared
+def test_the_header_is_the_real_one_byte_for_byte():
+    real = (REAL / "model.safetensors.header.bin").read_bytes()
+    assert header(tensor_specs(parse_config(published.CONFIG))) == real
+
+
+@needs_shared
+def test_zeros_and_scales_are_those_of_the_real_weights():
+    stats = read_shared("2b4t/real_2b4t_ternary_stats.json")
+    assert published.ZERO_SHARE == pytest.approx(
+        stats["zeros"] / stats["weights"], abs=1e-7
+    )
+    scales = read_shared("2b4t/real_2b4t_weight_scales.json")[
+        "weight_scale_bf16"
+    ].values()
+    assert published.SCALE_RANGE == (min(scales), max(scales))

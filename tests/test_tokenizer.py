@@ -1,0 +1,204 @@
+import json
+
+import pytest
+import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
+from shared import REAL, needs_shared, read_shared
+from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+
+from minibitnet import CheckpointError
+from minibitnet.files.published import CONFIG
+from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer, load_tokenizer, render_chat
+
+BOS, EOT = "<|begin_of_text|>", "<|eot_id|>"
+WORLD = "Say hello to the whole wide world. "
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """A byte-level tokenizer of the kind that 2B4T has, trained on a sentence."""
+    inner = tokenizers.Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=[BOS, EOT], initial_alphabet=alphabet
+    )
+    inner.train_from_iterator([WORLD], trainer)
+    inner.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, inner.token_to_id(BOS))]
+    )
+    directory = tmp_path_factory.mktemp("tokenizer")
+    inner.save(str(directory / "tokenizer.json"))
+    config = {"chat_template": CHAT_TEMPLATE}
+    (directory / "tokenizer_config.json").write_text(json.dumps(config))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def tokenizer(directory):
+    return load_tokenizer(directory)
+
+
+# Special tokens spelled out are taken as such, and left out of what is decoded.
+TEXTS = st.text(max_size=30).filter(lambda text: "<|" not in text)
+
+
+@given(text=TEXTS)
+def test_a_text_comes_back_and_begins_once(tokenizer, text):
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert ids[0] == tokenizer.bos_ids[0]
+    assert tokenizer.bos_ids[0] not in ids[1:]
+    assert tokenizer.encode(BOS + text) == ids
+
+
+@given(text=TEXTS)
+def test_a_text_comes_whole_when_streamed(tokenizer, text):
+    # each letter of several bytes, which are tokens of their own, arrives in one piece
+    pieces = list(tokenizer.stream(tokenizer.encode(text)))
+    assert "".join(pieces) == text
+
+
+def test_a_tokenizer_without_begin_of_text_puts_none(tokenizer):
+    inner = tokenizers.Tokenizer.from_str(tokenizer.inner.to_str())
+    inner.post_processor = processors.ByteLevel()
+    plain = Tokenizer(inner, None)
+    assert plain.encode(WORLD) == tokenizer.encode(WORLD)[1:]
+
+
+def test_the_blank_after_the_last_colon_is_kept():
+    chat = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "USER", "content": "\n Hi \t"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "tool", "content": "7"},
+    ]
+    assert render_chat(chat) == (
+        "System: Be brief.<|eot_id|>User: Hi<|eot_id|>Assistant: Hello.<|eot_id|>"
+        "Tool: 7<|eot_id|>Assistant: "
+    )
+
+
+def test_a_conversation_begins_once_and_ends_where_the_answer_begins(tokenizer):
+    ids = tokenizer.chat([{"role": "user", "content": "hello"}])
+    assert ids == tokenizer.encode("User: hello<|eot_id|>Assistant: ")
+    assert ids.count(tokenizer.bos_ids[0]) == 1
+    assert ids.count(tokenizer.inner.token_to_id(EOT)) == 1
+
+
+@pytest.mark.parametrize("template", [None, "{{ messages }}"])
+def test_another_chat_template_is_refused(tokenizer, template):
+    other = Tokenizer(tokenizer.inner, template)
+    with pytest.raises(ValueError, match="chat_template must be that of BitNet"):
+        other.chat([{"role": "user", "content": "hello"}])
+
+
+def test_a_text_that_is_not_utf8_is_refused(tokenizer):
+    with pytest.raises(ValueError, match="text must be UTF-8, got 'a"):
+        tokenizer.encode("a\udcff")
+
+
+def test_a_tokenizer_that_cuts_and_pads_does_neither_here(tokenizer, tmp_path):
+    inner = tokenizers.Tokenizer.from_str(tokenizer.inner.to_str())
+    inner.enable_truncation(3)
+    inner.enable_padding(length=99)
+    inner.save(str(tmp_path / "tokenizer.json"))
+    assert load_tokenizer(tmp_path).encode(WORLD) == tokenizer.encode(WORLD)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{}, {"role": "user"}, {"content": "hello"}, {"role": "user", "content": None}],
+)
+def test_a_message_without_role_or_content_is_refused(message):
+    with pytest.raises(ValueError, match="must have role and content"):
+        render_chat([message])
+
+
+def test_a_directory_without_a_tokenizer_has_none(tmp_path):
+    assert load_tokenizer(tmp_path) is None
+
+
+def test_a_damaged_tokenizer_is_refused(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"model": 7}')
+    with pytest.raises(CheckpointError, match="tokenizer.json: expected a tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+def test_without_its_config_a_tokenizer_has_no_chat(directory, tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes(
+        (directory / "tokenizer.json").read_bytes()
+    )
+    assert load_tokenizer(tmp_path).chat_template is None
+
+
+@pytest.fixture(scope="module")
+def llama3():
+    return load_tokenizer(REAL)
+
+
+@needs_shared
+def test_published_texts_have_their_published_ids(llama3):
+    vectors = read_shared("golden/tokenizer_vectors.json")
+    assert len(vectors["no_bos"]) + len(vectors["with_bos"]) > 20
+    for text, ids in vectors["no_bos"]:
+        assert llama3.encode(text) == [CONFIG["bos_token_id"], *ids]
+    for text, ids in vectors["with_bos"]:
+        assert llama3.encode(text) == ids
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("1234567", [4513, 10961, 22]),  # digits in threes, from the left
+        ("I'LL don't", [40, 6, 4178, 1541, 956]),
+        ("   ", [262]),
+        (" Paris", [12366]),
+        ("Paris", [60704]),
+        (
+            "Hello, world!  \n\n\tI'm 12345 and the naïve café ☕️",
+            [9906, 11, 1917, 0, 19124, 25494, 2846, 220, 4513, 1774, 323, 279, 95980]
+            + [588, 53050, 26182, 243, 31643],
+        ),
+    ],
+)
+def test_texts_that_trip_other_splitters_have_their_ids(llama3, text, ids):
+    assert llama3.encode(text) == [128000, *ids]
+    assert llama3.decode([128000, *ids]) == text
+    assert "".join(llama3.stream(ids)) == text
+
+
+@needs_shared
+def test_the_template_is_the_checkpoints_own(llama3):
+    assert llama3.chat_template == CHAT_TEMPLATE
+
+
+@needs_shared
+def test_a_recorded_conversation_has_its_recorded_ids(llama3):
+    ids = llama3.chat(
+        [
+            {"role": "system", "content": "You are a helpful assistant."},
+            {"role": "user", "content": "What is the capital of France?"},
+        ]
+    )
+    system = [2374, 25, 1472, 527, 264, 11190, 18328, 13, 128009]
+    user = [1502, 25, 3639, 374, 279, 6864, 315, 9822, 30, 128009]
+    assert ids == [128000, *system, *user, 72803, 25, 220]
+
+
+@needs_shared
+def test_the_prompts_of_published_answers_have_their_ids(llama3):
+    greedy = read_shared("golden/greedy_and_logits.json")
+    food = [{"role": "user", "content": "What is your favourite food?"}]
+    assert (
+        llama3.chat(food) == greedy["hf_transformers_bf16"]["greedy"]["prompt_ids_now"]
+    )
+    rust = greedy["camelid_rust_i2s"]
+    assert llama3.encode(rust["prompt"]) == rust["prompt_ids"]
+    assert llama3.decode(rust["greedy_ids_before_stop"]) == rust["text"]
+    cpp = greedy["bitnet_cpp_i2s"]
+    assert llama3.encode(cpp["prompt"]) == cpp["prompt_ids"]
+    assert llama3.decode(cpp["greedy_ids"]) == cpp["greedy_text"]
