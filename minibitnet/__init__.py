@@ -31,6 +31,7 @@ From a file
     `shelf`         a checkpoint's arrays, each looked at as it is taken
     `assemble`      which array goes where
     `checkpoint`    a directory, or a hub id, becomes a model
+    `models`        the small model that comes with the package
     `synth`         a random checkpoint in the real layout
 
 Learning

@@ -102,7 +102,10 @@ def norms(config: Config) -> dict[str, int]:
 
 
 def build_model(
-    config: Config, tensors: Mapping[str, Tensor], kernel: str = "auto"
+    config: Config,
+    tensors: Mapping[str, Tensor],
+    kernel: str = "auto",
+    threads: int = 1,
 ) -> Model:
     """A model from the arrays of a checkpoint.
 
@@ -114,6 +117,8 @@ def build_model(
         The arrays by name.
     kernel : str
         How to compute the ternary product.
+    threads : int
+        How many compute at once.
 
     Returns
     -------
@@ -133,7 +138,7 @@ def build_model(
     norm = shelf.gain("model.norm", D)
     lm_head = take_head(shelf, embed_tokens)
     shelf.check_empty()
-    return Model(config, embed_tokens, blocks, norm, lm_head)
+    return Model(config, embed_tokens, blocks, norm, lm_head, threads)
 
 
 def build_block(shelf: Shelf, layer: str, kernel: str) -> Block:

@@ -35,10 +35,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK_BYTES = 2**20  # float32 working space of `project`: about one core's cache
 
-
-def widen(bits: NDArray[Any]) -> NDArray[np.float32]:
+def widen(
+    bits: NDArray[Any], space: NDArray[np.uint32] | None = None
+) -> NDArray[np.float32]:
     """Stored numbers as float32, exactly.
 
     Parameters
@@ -46,6 +46,8 @@ def widen(bits: NDArray[Any]) -> NDArray[np.float32]:
     bits : ndarray of any shape, uint16
         Bfloat16 numbers. An array of float16 or float32, which some checkpoints have in
         place of bfloat16, is widened as what it is.
+    space : ndarray of the same shape, uint32, optional
+        Where to widen; the result is a view of it. By default new memory.
 
     Returns
     -------
@@ -54,9 +56,10 @@ def widen(bits: NDArray[Any]) -> NDArray[np.float32]:
     """
     if bits.dtype != np.uint16:
         return bits.astype(np.float32)
-    wide = bits.astype(np.uint32)
-    wide <<= 16
-    return wide.view(np.float32)
+    space = np.empty(bits.shape, np.uint32) if space is None else space
+    space[...] = bits
+    space <<= 16
+    return space.view(np.float32)
 
 
 def narrow(values: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -83,27 +86,3 @@ def narrow(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     # Adding just under half a step carries into the upper half where it must.
     below_half = np.uint32(0x7FFF) + ((wide >> 16) & 1)
     return ((wide + below_half) >> 16).astype(np.uint16).reshape(np.shape(values))
-
-
-def project(x: NDArray[np.float32], bits: NDArray[Any]) -> NDArray[np.float32]:
-    """``x @ widen(bits).T``, with a block of rows widened at a time.
-
-    Parameters
-    ----------
-    x : ndarray of shape (T, N), float32
-        One vector a token.
-    bits : ndarray of shape (M, N), uint16
-        A bfloat16 matrix; it may lie in a mapped file.
-
-    Returns
-    -------
-    y : ndarray of shape (T, M), float32
-        Every row's dot product with every token.
-    """
-    M, N = bits.shape
-    y = np.empty((len(x), M), np.float32)
-    rows = max(1, BLOCK_BYTES // (4 * N))
-    for start in range(0, M, rows):
-        block = slice(start, start + rows)
-        y[:, block] = x @ widen(bits[block]).T
-    return y

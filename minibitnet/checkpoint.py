@@ -31,20 +31,31 @@ from minibitnet.files.hub import download, is_hub_id
 from minibitnet.files.jsonfile import CheckpointError, read_json
 from minibitnet.files.tensorfile import INDEX, WEIGHTS, Tensor, read_tensors
 from minibitnet.kernels import check_kernel
+from minibitnet.kernels.threads import count_threads
 from minibitnet.model import Model
+from minibitnet.models import BUILT_IN
 from minibitnet.tokenizer import Tokenizer, load_tokenizer
 
 
-def load(path: str | Path, *, kernel: str = "auto") -> tuple[Model, Tokenizer | None]:
+def load(
+    path: str | Path | None = None,
+    *,
+    kernel: str = "auto",
+    threads: int | None = None,
+) -> tuple[Model, Tokenizer | None]:
     """A model and its tokenizer.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Path, optional
         A directory with config.json and weights, the weights file in it, or the id of a
-        model on the hub, as ``"microsoft/bitnet-b1.58-2B-4T"``, which is downloaded.
+        model on the hub, as ``"microsoft/bitnet-b1.58-2B-4T"``, which is downloaded. By
+        default the small model that comes with the package.
     kernel : str
         How to compute the ternary product, see `minibitnet.kernels`; all give the same.
+    threads : int, optional
+        How many compute at once, by default as many as there are cores; the result is
+        the same.
 
     Returns
     -------
@@ -58,13 +69,14 @@ def load(path: str | Path, *, kernel: str = "auto") -> tuple[Model, Tokenizer | 
     CheckpointError
         If the files are missing, damaged, or ask for what the model cannot do.
     ValueError
-        If there is no such kernel.
+        If there is no such kernel, or less than one thread.
     """
     check_kernel(kernel)
-    directory = find_directory(path)
+    threads = count_threads(threads)
+    directory = find_directory(BUILT_IN if path is None else path)
     tokenizer = load_tokenizer(directory)  # first: it is quick to fail
     config, tensors = open_checkpoint(directory)
-    return build_model(config, tensors, kernel), tokenizer
+    return build_model(config, tensors, kernel, threads), tokenizer
 
 
 def find_directory(path: str | Path) -> Path:

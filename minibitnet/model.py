@@ -55,7 +55,8 @@ from minibitnet import bf16
 from minibitnet.attention import Attention, KVCache, attention
 from minibitnet.config import Config
 from minibitnet.feedforward import FeedForward, feed_forward
-from minibitnet.kernels.threads import one_blas_thread
+from minibitnet.kernels.head import project
+from minibitnet.kernels.threads import use_threads
 from minibitnet.rmsnorm import rms_norm
 from minibitnet.rope import rotations
 from minibitnet.stages import Tap, listen, stage, within
@@ -82,6 +83,7 @@ class Model:
     layers: tuple[Block, ...]
     norm: F32  # (D,)
     lm_head: NDArray[np.uint16]  # (V, D), bfloat16 bits; tied: embed_tokens itself
+    threads: int = 1  # how many compute at once; the result is the same
 
 
 def forward(
@@ -120,7 +122,7 @@ def forward(
     """
     ids = check_ids(ids, model.config, cache)
     cache = KVCache(model.config, capacity=len(ids)) if cache is None else cache
-    with one_blas_thread(), nullcontext() if tap is None else listen(tap):
+    with use_threads(model.threads), nullcontext() if tap is None else listen(tap):
         logits = run(model, ids, cache, last)
     cache.length += len(ids)  # at the very end: a run broken off leaves no trace
     return logits[0] if last else logits
@@ -154,7 +156,7 @@ def run(model: Model, ids: NDArray[np.int64], cache: KVCache, last: bool) -> F32
         with within(f"layers.{L}."):
             h = run_block(h, block, config, cos_sin, cache, L)
     h = stage("final_norm", rms_norm(h, model.norm, config.rms_norm_eps))
-    return stage("logits", bf16.project(h[-1:] if last else h, model.lm_head))
+    return stage("logits", project(h[-1:] if last else h, model.lm_head))
 
 
 def run_block(

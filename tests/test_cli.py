@@ -93,6 +93,7 @@ def test_generate_of_nothing_says_so(capsys, checkpoint):
         (["--ids", "97"], "ids must be from 0 to 96, got 97"),
         (["--ids", "1 " * 65], "room for 64, got 65"),
         (["--ids", "1", "--kernel", "fast"], "kernel must be one of"),
+        (["--ids", "1", "--threads", "0"], "threads must be 1 or above, got 0"),
         (["--ids", "1", "--top-p", "2"], "top_p must be above 0"),
         (["--ids", "1", "--temperature", "nan"], "temperature must be 0 or above"),
         (["--ids", "1", "--max-new-tokens", "-1"], "max_new_tokens must be 0"),
@@ -254,10 +255,15 @@ def test_doctor_finds_all_well_here(capsys):
 
 def test_doctor_finds_a_kernel_that_is_wrong(capsys, monkeypatch):
     blas = doctor.KERNELS["blas"]
-    monkeypatch.setitem(doctor.KERNELS, "blas", lambda x, packed: blas(x, packed) + 1)
+
+    def wrong(packed, rows):
+        multiply = blas(packed, rows)
+        return lambda x_codes: [acc + 1 for acc in multiply(x_codes)]
+
+    monkeypatch.setitem(doctor.KERNELS, "blas", wrong)
     status, out, _ = run(capsys, "doctor")
     assert (status, out.count("FAIL")) == (1, 2)
-    assert "differ from int64: blas" in out
+    assert "differ from int64: auto, blas" in out
 
 
 def test_doctor_tells_a_random_model_from_the_real_one(capsys, speaking):

@@ -97,13 +97,27 @@ def seen(monkeypatch):
         for name, value in list(vars(module).items()):
             if inspect.isfunction(value) and value in wrapped:
                 monkeypatch.setattr(module, name, wrapped[value])
-    kernels = importlib.import_module("minibitnet.kernels").KERNELS
-    for name, function in kernels.items():
-        monkeypatch.setitem(kernels, name, wrapped[function])
+    # The table of kernels holds functions too, and they the products they call.
+    kernels = importlib.import_module("minibitnet.kernels")
+    for name, matmul, lay_out in (
+        ("masks", kernels.ternary_matmul_packed, kernels.as_they_lie),
+        ("blas", kernels.blas_matmul_packed, kernels.as_they_lie),
+        ("popcount", kernels.popcount.popcount_matmul, kernels.popcount.lay_out),
+    ):
+        prepare = kernels.prepare_each(matmul, lay_out)
+        monkeypatch.setitem(kernels.KERNELS, name, prepare)
     return seen
 
 
-@pytest.mark.parametrize("kernel", ["masks", "blas"])
+PRODUCTS = {
+    "masks": "ternary_matmul_packed",
+    "blas": "blas_matmul_packed",
+    "lookup": "lookup_matmul",
+    "popcount": "popcount_matmul",
+}
+
+
+@pytest.mark.parametrize("kernel", PRODUCTS)
 def test_shapes_and_dtypes_are_as_the_docstrings_say(checkpoint, seen, kernel):
     from minibitnet.decode import generate  # with its own module's wrapped functions
 
@@ -114,6 +128,7 @@ def test_shapes_and_dtypes_are_as_the_docstrings_say(checkpoint, seen, kernel):
         *("quantize_activations", "scale_back", "rms_norm", "rotations", "rotate"),
         *("attention", "attend", "softmax", "feed_forward", "run_block", "sample"),
         *("project", "forward", "check_ids", "read", "probabilities", "bit_linear"),
+        PRODUCTS[kernel],
     }
 
 

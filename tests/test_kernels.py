@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import products
 
 from minibitnet.assemble import matrices
 from minibitnet.config import parse_config
 from minibitnet.files.published import CONFIG
-from minibitnet.kernels import KERNELS, check_kernel, make_multiply
+from minibitnet.kernels import FEW, KERNELS, check_kernel, lookup, make_multiply
+from minibitnet.kernels.threads import use_threads
 from minibitnet.matmul import ternary_matmul
 from minibitnet.packing import pack
 
@@ -20,6 +22,16 @@ def test_a_kernel_returns_the_very_product_of_the_masks(kernel, product):
     x_codes, w_codes = product
     multiply = make_multiply(kernel, [pack(w_codes)], [len(w_codes)])
     [acc] = multiply(x_codes)
+    assert_array_equal(acc, ternary_matmul(x_codes, w_codes), strict=True)
+
+
+@every_kernel
+@given(product=products(), threads=st.integers(2, 5))
+def test_threads_change_nothing(kernel, product, threads):
+    x_codes, w_codes = product
+    multiply = make_multiply(kernel, [pack(w_codes)], [len(w_codes)])
+    with use_threads(threads):
+        [acc] = multiply(x_codes)
     assert_array_equal(acc, ternary_matmul(x_codes, w_codes), strict=True)
 
 
@@ -61,12 +73,14 @@ def test_more_columns_than_float32_holds_are_exact(kernel, columns, code):
 
 @every_kernel
 @pytest.mark.parametrize("T", [1, 3])
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", sorted({*matrices(parse_config(CONFIG)).values()}))
-def test_the_matrices_of_2b4t_are_exact(kernel, T, shape):
+def test_the_matrices_of_2b4t_are_exact(kernel, T, threads, shape):
     rng = np.random.default_rng(T)
     x_codes = rng.integers(-128, 128, (T, shape[1]), np.int8)
     w_codes = rng.integers(-1, 2, shape, np.int8)
-    [acc] = make_multiply(kernel, [pack(w_codes)], [shape[0]])(x_codes)
+    with use_threads(threads):
+        [acc] = make_multiply(kernel, [pack(w_codes)], [shape[0]])(x_codes)
     # Below 2**24 every whole number is a float32.
     product = x_codes.astype(np.float32) @ w_codes.astype(np.float32).T
     assert_array_equal(acc, product.astype(np.int32), strict=True)
@@ -77,3 +91,23 @@ def test_an_unknown_kernel_is_refused_by_name():
         check_kernel("cuda")
     with pytest.raises(ValueError, match="got 'cuda'"):
         make_multiply("cuda", [], [])
+
+
+def test_an_index_names_a_table_and_seven_weights():
+    rng = np.random.default_rng(0)
+    w_codes = rng.integers(-1, 2, (6, 500), np.int8)
+    indices = lookup.lay_out([pack(w_codes[:5]), pack(w_codes[5:])], [5, 1])
+    tables, numbers = np.divmod(indices, 3**7)
+    assert (tables == np.arange(29)[:, None]).all()
+    digits = numbers[..., None] // 3 ** np.arange(6, -1, -1) % 3
+    found = digits.transpose(2, 0, 1, 3).reshape(6, -1) - 1
+    assert_array_equal(found[:, :500], w_codes)
+    assert not found[:, 500:].any()  # where there is no activation
+
+
+@pytest.mark.parametrize("T", [1, FEW, FEW + 1])
+def test_auto_looks_up_for_few_tokens_only(T, monkeypatch):
+    multiply = make_multiply("auto", [pack(np.eye(4, dtype=np.int8))], [4])
+    x_codes = np.ones((T, 4), np.int8)
+    monkeypatch.setattr(lookup, "lookup_matmul", lambda x, indices: np.zeros((T, 4)))
+    assert multiply(x_codes)[0].any() == (T > FEW)

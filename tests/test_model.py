@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -164,6 +166,18 @@ def test_last_is_the_last_row(model):
     logits = forward(model, IDS, last=True)
     assert logits.shape == (97,)
     assert_close_logits(logits, forward(model, IDS)[-1], model)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_the_number_of_threads_changes_no_bit(model, threads):
+    ids = [5, 3, 96, 0, 7]
+    with trace() as stages:
+        forward(model, ids)
+    with trace() as others:
+        forward(replace(model, threads=threads), ids)
+    assert stages.keys() == others.keys()
+    for name, array in stages.items():
+        assert_array_equal(others[name], array, err_msg=name, strict=True)
 
 
 def test_a_tap_hears_what_a_trace_keeps(model):

@@ -9,7 +9,13 @@ from safetensors.numpy import load_file, save_file
 from minibitnet import CheckpointError
 from minibitnet.config import parse_config
 from minibitnet.files import published
-from minibitnet.files.tensorfile import Spec, header, read_tensors, write_tensors
+from minibitnet.files.tensorfile import (
+    Spec,
+    header,
+    let_go,
+    read_tensors,
+    write_tensors,
+)
 from minibitnet.synth import tensor_specs
 
 ARRAYS = {
@@ -143,3 +149,47 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(pipe)
     with pytest.raises(CheckpointError, match="a.safetensors: expected a file"):
         read_tensors(pipe)
+
+
+def resident(file):
+    """Kilobytes of a mapped file that this process has in memory."""
+    lines = iter(open("/proc/self/smaps"))
+    return sum(
+        next(int(rest.split()[1]) for rest in lines if rest.startswith("Rss:"))
+        for line in lines
+        if line.rstrip().endswith(str(file))
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps"), reason="needs Linux")
+def test_what_is_let_go_takes_no_memory_and_is_still_there(tmp_path):
+    file = tmp_path / "a.safetensors"
+    half = np.arange(2**20, dtype=np.uint8)
+    specs = {name: Spec("U8", half.shape) for name in "ab"}
+    write_tensors(file, specs, lambda name: [half])
+    a, b = (tensor.array for tensor in read_tensors(file).values())
+    assert_array_equal(a, half)
+    assert_array_equal(b, half)
+    before = resident(file)
+    let_go(b[1:].reshape(5, -1)[1:])  # a part, and not from where a page begins
+    assert before - resident(file) == pytest.approx(0.8 * 1024, abs=20)
+    let_go(b)
+    let_go(a)
+    assert resident(file) < 100
+    assert_array_equal(a, half)
+    assert_array_equal(b, half)
+
+
+def test_what_is_not_mapped_is_left_alone():
+    array = np.arange(10)
+    let_go(array)
+    let_go(array[2:4])
+    assert_array_equal(array, np.arange(10))
+
+
+def test_an_array_smaller_than_a_page_stays(tmp_path):
+    file = tmp_path / "a.safetensors"
+    write_tensors(file, SPECS, lambda name: [ARRAYS[name]])
+    tensor = read_tensors(file)["bytes"].array
+    let_go(tensor)
+    assert_array_equal(tensor, ARRAYS["bytes"])

@@ -20,7 +20,7 @@ CASES = (
     "packed_tied",
     "packed_untied",
 )
-KERNELS = ("masks", "blas")
+KERNELS = ("masks", "blas", "lookup", "popcount", "auto")
 
 # Of the largest number in the array. Both sides compute in float32, whose numbers lie
 # 1e-7 apart, but add up in another order: they differed by 6e-7 when this was recorded.

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-from minibitnet.checkpoint import load
 from minibitnet.commands import options
 from minibitnet.decode import generate
 
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         model, tokenizer = options.load_with_tokenizer(args)
         ids = tokenizer.encode(args.prompt)
     else:
-        (model, _), tokenizer = load(args.model, kernel=args.kernel), None
+        (model, _), tokenizer = options.load_model(args), None
         ids = parse_ids(args.ids)
     clock = Clock(len(ids))
     tokens = clock.watch(

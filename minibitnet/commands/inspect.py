@@ -12,6 +12,7 @@ from tqdm import tqdm
 from minibitnet.checkpoint import find_directory, open_checkpoint
 from minibitnet.commands.options import print_json
 from minibitnet.files.tensorfile import Tensor
+from minibitnet.models import BUILT_IN
 from minibitnet.packing import SHIFTS
 
 PARTS = ("ternary matrices", "embedding and head", "norms", "scales", "headers")
@@ -25,7 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser : argparse.ArgumentParser
         Of this command.
     """
-    parser.add_argument("model", metavar="DIR_OR_ID", help="which checkpoint")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=BUILT_IN,
+        metavar="DIR_OR_ID",
+        help="which checkpoint (default: the built-in model)",
+    )
     parser.add_argument("--tensors", action="store_true", help="list every tensor too")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

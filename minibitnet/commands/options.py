@@ -2,12 +2,17 @@
 
 import argparse
 import json
+import sys
 
 from minibitnet.checkpoint import load
 from minibitnet.kernels import KERNELS
 from minibitnet.model import Model
+from minibitnet.models import BUILT_IN
 from minibitnet.tokenizer import Tokenizer
 
+SMALL_MODEL = """\
+(The small built-in model, which knows children's stories and nothing else. BitNet b1.58
+2B4T, a download of 1.2 GB: --model microsoft/bitnet-b1.58-2B-4T)"""
 KEPT = {ord("\n"), ord("\t")}
 CONTROLS = {code: "\ufffd" for code in {*range(32), *range(127, 160)} - KEPT}
 
@@ -22,9 +27,16 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument(
         "--model",
-        required=True,
+        default=BUILT_IN,
         metavar="DIR_OR_ID",
-        help="a directory with a checkpoint, or a model on the hub",
+        help="a directory with a checkpoint, or a model on the hub "
+        "(default: the small model that comes with minibitnet)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="how many compute at once (default: all cores; all give the same)",
     )
     parser.add_argument(
         "--kernel",
@@ -86,6 +98,26 @@ def add_sampling(
     )
 
 
+def load_model(args: argparse.Namespace) -> tuple[Model, Tokenizer | None]:
+    """The model of the options; if it is the built-in one, a line says so.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With what `add_model` takes.
+
+    Returns
+    -------
+    model : Model
+        Ready to run.
+    tokenizer : Tokenizer or None
+        Its own.
+    """
+    if args.model is BUILT_IN:
+        print(SMALL_MODEL, file=sys.stderr)
+    return load(args.model, kernel=args.kernel, threads=args.threads)
+
+
 def load_with_tokenizer(args: argparse.Namespace) -> tuple[Model, Tokenizer]:
     """The model of the options, if it has a tokenizer.
 
@@ -106,7 +138,7 @@ def load_with_tokenizer(args: argparse.Namespace) -> tuple[Model, Tokenizer]:
     ValueError
         If there is no tokenizer.
     """
-    model, tokenizer = load(args.model, kernel=args.kernel)
+    model, tokenizer = load_model(args)
     if tokenizer is None:
         raise ValueError(
             f"{args.model}: text needs a tokenizer, and there is no tokenizer.json; "

@@ -36,6 +36,7 @@ Arrays are written the widest dtype first, then by name, as the library writes t
 
 import json
 import math
+import mmap
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -127,6 +128,29 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         array = data[begin:end].view(STORED[dtype]).reshape(entry["shape"])
         tensors[name] = Tensor(file, name, dtype, array)
     return tensors
+
+
+def let_go(array: NDArray[Any]) -> None:
+    """Free the memory of a mapped array; looking at it again reads the file again.
+
+    The system keeps what was read as long as it has room, so this is cheap. It keeps
+    the memory of this process small where a file is read through and then left alone.
+
+    Parameters
+    ----------
+    array : ndarray of any shape
+        One of `read_tensors`; nothing is done if it is not mapped.
+    """
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if not (isinstance(owner, mmap.mmap) and hasattr(owner, "madvise")):
+        return  # not mapped, or on Windows
+    start = array.ctypes.data - np.frombuffer(owner, np.uint8).ctypes.data
+    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE  # whole pages only
+    length = start + array.nbytes - first
+    if length > 0:
+        owner.madvise(mmap.MADV_DONTNEED, first, length)
 
 
 def _map_file(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:

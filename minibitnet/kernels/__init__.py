@@ -1,15 +1,19 @@
 """Kernels: the same ternary product, made to order.
 
 A kernel is a way to compute the product of `minibitnet.matmul`. It takes the packed
-matrices that read the same input (q, k and v; gate and up) and returns a function that
-multiplies int8 activations by each of them. All kernels return the very same int32
-numbers.
+matrices that read the same input (q, k and v; gate and up), lays them out as it likes,
+and returns a function that multiplies int8 activations by each of them. All kernels
+return the very same int32 numbers.
 
-====== ==========================================================================
-masks  add, subtract, skip: the definition, and the oracle of the others (slow)
-blas   rows unpacked to float32 a block at a time, then BLAS; exact below 2**24
-auto   the fastest: blas
-====== ==========================================================================
+======== ========================================================================
+masks    add, subtract, skip: the definition, and the oracle of the others (slow)
+blas     rows unpacked to float32 a block at a time, then BLAS; the packed bytes
+         are used as they lie, so loading takes no time
+lookup   tables of partial sums, indexed by base-3 numbers; the quickest for one
+         token
+popcount bit planes, AND and counting ones
+auto     lookup for one or two tokens, blas for more
+======== ========================================================================
 
 Examples
 --------
@@ -20,20 +24,118 @@ Examples
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minibitnet.files.tensorfile import let_go
+from minibitnet.kernels import lookup, popcount
 from minibitnet.kernels.blas import blas_matmul_packed
 from minibitnet.matmul import ternary_matmul_packed
 
 # x_codes (T, N) int8 -> for each matrix acc (T, M) int32
 Multiply = Callable[[NDArray[np.int8]], list[NDArray[np.int32]]]
+Packed = Sequence[NDArray[np.uint8]]
 
-KERNELS = {
-    "auto": blas_matmul_packed,
-    "blas": blas_matmul_packed,
-    "masks": ternary_matmul_packed,
+FEW = 2  # tokens for which tables are quicker than BLAS
+
+
+def prepare_each(matmul: Callable[[Any, Any], NDArray[np.int32]], lay_out: Any) -> Any:
+    """A kernel that multiplies by each matrix in turn.
+
+    Parameters
+    ----------
+    matmul : callable
+        From x_codes (T, N) and a laid-out matrix to acc (T, 4 * R).
+    lay_out : callable
+        From packed bytes to a laid-out matrix.
+
+    Returns
+    -------
+    prepare : callable
+        From packed matrices and their rows to a `Multiply`.
+    """
+
+    def prepare(packed: Packed, rows: Sequence[int]) -> Multiply:
+        matrices = [(lay_out(p), M) for p, M in zip(packed, rows, strict=True)]
+        return lambda x_codes: [matmul(x_codes, w)[:, :M] for w, M in matrices]
+
+    return prepare
+
+
+def prepare_lookup(packed: Packed, rows: Sequence[int]) -> Multiply:
+    """The kernel of `minibitnet.kernels.lookup`, all matrices joined.
+
+    Parameters
+    ----------
+    packed : list of ndarray of shape (R, N), uint8
+        Matrices that read the same input.
+    rows : list of int
+        M of each.
+
+    Returns
+    -------
+    multiply : callable
+        From x_codes (T, N), int8, to a list of acc (T, M), int32.
+    """
+    indices = lookup.lay_out(packed, rows)
+    for p in packed:
+        let_go(p)
+    ends = np.cumsum(rows)[:-1]
+    return lambda x: np.split(lookup.lookup_matmul(x, indices), ends, axis=1)
+
+
+def prepare_auto(packed: Packed, rows: Sequence[int]) -> Multiply:
+    """The quickest kernel for as many tokens as there are.
+
+    Parameters
+    ----------
+    packed : list of ndarray of shape (R, N), uint8
+        Matrices that read the same input.
+    rows : list of int
+        M of each.
+
+    Returns
+    -------
+    multiply : callable
+        From x_codes (T, N), int8, to a list of acc (T, M), int32.
+    """
+    few, many = prepare_lookup(packed, rows), KERNELS["blas"](packed, rows)
+
+    def multiply(x_codes: NDArray[np.int8]) -> list[NDArray[np.int32]]:
+        if len(x_codes) <= FEW:
+            return few(x_codes)
+        accs = many(x_codes)
+        for p in packed:
+            let_go(p)
+        return accs
+
+    return multiply
+
+
+def as_they_lie(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """No other layout.
+
+    Parameters
+    ----------
+    packed : ndarray of shape (R, N), uint8
+        A packed matrix.
+
+    Returns
+    -------
+    packed : ndarray of shape (R, N), uint8
+        The same.
+    """
+    return packed
+
+
+KERNELS: dict[str, Callable[[Packed, Sequence[int]], Multiply]] = {
+    "auto": prepare_auto,
+    "masks": prepare_each(ternary_matmul_packed, as_they_lie),
+    "blas": prepare_each(blas_matmul_packed, as_they_lie),
+    "lookup": prepare_lookup,
+    "popcount": prepare_each(popcount.popcount_matmul, popcount.lay_out),
 }
 
 
@@ -54,9 +156,7 @@ def check_kernel(kernel: str) -> None:
         raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
 
 
-def make_multiply(
-    kernel: str, packed: Sequence[NDArray[np.uint8]], rows: Sequence[int]
-) -> Multiply:
+def make_multiply(kernel: str, packed: Packed, rows: Sequence[int]) -> Multiply:
     """A function that multiplies activations by these matrices.
 
     Parameters
@@ -64,7 +164,7 @@ def make_multiply(
     kernel : str
         A key of ``KERNELS``.
     packed : list of ndarray of shape (R, N), uint8
-        Matrices that read the same input; kept, not copied.
+        Matrices that read the same input.
     rows : list of int
         M of each.
 
@@ -74,9 +174,4 @@ def make_multiply(
         From x_codes (T, N), int8, to a list of acc (T, M), int32.
     """
     check_kernel(kernel)
-    matmul = KERNELS[kernel]
-
-    def multiply(x_codes: NDArray[np.int8]) -> list[NDArray[np.int32]]:
-        return [matmul(x_codes, p)[:, :M] for p, M in zip(packed, rows, strict=True)]
-
-    return multiply
+    return KERNELS[kernel](packed, rows)

@@ -6,16 +6,14 @@ BLAS and forgotten. Floats usually mean rounding; here there is none. Every code
 every partial sum is a whole number, and float32 holds each whole number up to 2**24
 exactly.
 
+Unpacking is looking up: a byte is one of 256, and a table has the four weights that
+each of them stands for.
+
 Notes
 -----
-What is unpacked is the stored value, code + 1, which is 0, 1 or 2; the sum of the
-activations is taken off at the end::
-
-    sum(x * code) = sum(x * (code + 1)) - sum(x)
-
-Any partial sum of the first term, in any order, is at most ``2 * 128 * N`` in
-magnitude, so the product is exact while ``256 * N <= 2**24``, that is for N up to
-65,536 (2B4T has 6912). A wider matrix is cut into pieces of that many columns.
+Any partial sum, in any order, is at most ``128 * N`` in magnitude, so the product is
+exact while ``128 * N <= 2**24``, that is for N up to 131,072 (2B4T has 6912). A wider
+matrix is cut into pieces of that many columns.
 
 References
 ----------
@@ -27,6 +25,11 @@ The first whole number that float32 lacks:
 
 >>> int(np.float32(2**24)) - 2**24, int(np.float32(2**24 + 1)) - 2**24
 (0, 0)
+
+A byte, 0b10_01_00_01, and its weights, lowest bits first:
+
+>>> WEIGHTS_OF_BYTE[0b10_01_00_01]
+array([ 0., -1.,  0.,  1.], dtype=float32)
 >>> from minibitnet.packing import pack
 >>> x_codes = np.array([[-128, 127, 5]], np.int8)
 >>> blas_matmul_packed(x_codes, pack(np.array([[1, -1, 0]] * 4, np.int8)))
@@ -36,10 +39,13 @@ array([[-255, -255, -255, -255]], dtype=int32)
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet.packing import SHIFTS
+from minibitnet.kernels.threads import split
+from minibitnet.packing import CODES_PER_BYTE, unpack
 
-EXACT_COLUMNS = 2**24 // (2 * 128)  # |partial sum| <= 2 * 128 * columns <= 2**24
-BLOCK_BYTES = 2**20  # of float32 weights: about one core's cache
+EXACT_COLUMNS = 2**24 // 128  # |partial sum| <= 128 * columns <= 2**24
+ROWS = 32  # of bytes; unpacked, 128 rows of weights: about one core's cache
+EVERY_BYTE = np.arange(256, dtype=np.uint8)[None]
+WEIGHTS_OF_BYTE = unpack(EVERY_BYTE).T.astype(np.float32, order="C")  # (256, 4)
 
 
 def blas_matmul_packed(
@@ -60,11 +66,11 @@ def blas_matmul_packed(
         Exact.
     """
     T, R, N = len(x_codes), len(packed), packed.shape[1]
-    acc = np.zeros((T, len(SHIFTS), R), np.int32)
+    acc = np.zeros((T, CODES_PER_BYTE, R), np.int32)
     for start in range(0, N, EXACT_COLUMNS):
         columns = slice(start, start + EXACT_COLUMNS)
         _accumulate(acc, x_codes[:, columns].astype(np.float32), packed[:, columns])
-    return acc.reshape(T, len(SHIFTS) * R)
+    return acc.reshape(T, CODES_PER_BYTE * R)
 
 
 def _accumulate(
@@ -72,16 +78,17 @@ def _accumulate(
 ) -> None:
     """Add the product of one piece of columns to acc (T, 4, R)."""
     R, N = packed.shape
-    x_sum = x.sum(axis=1, keepdims=True)  # exact, like the product
-    rows = max(1, min(R, BLOCK_BYTES // (4 * max(N, 1))))
-    stored = np.empty((rows, N), np.uint8)
-    weight = np.empty((rows, N), np.float32)
-    for start in range(0, R, rows):
-        block = packed[start : start + rows]
-        r = len(block)
-        for band, shift in enumerate(SHIFTS):
-            np.right_shift(block, shift, out=stored[:r])
-            np.bitwise_and(stored[:r], 3, out=stored[:r])
-            weight[:r] = stored[:r]
-            product = x @ weight[:r].T - x_sum
-            acc[:, band, start : start + r] += product.astype(np.int32)
+
+    def work(first: int, last: int) -> None:
+        space = np.empty((N * ROWS, CODES_PER_BYTE), np.float32)
+        for start in range(ROWS * first, min(ROWS * last, R), ROWS):
+            bytes_ = packed[start : start + ROWS].T  # (N, r)
+            r = bytes_.shape[1]
+            weights = space[: N * r].reshape(N, r, CODES_PER_BYTE)
+            # No index is out of range; "wrap" spares NumPy a copy that "raise" makes.
+            WEIGHTS_OF_BYTE.take(bytes_, axis=0, out=weights, mode="wrap")
+            product = x @ weights.reshape(N, r * CODES_PER_BYTE)  # whole numbers
+            bands = product.reshape(len(x), r, CODES_PER_BYTE).swapaxes(1, 2)
+            acc[:, :, start : start + r] += bands.astype(np.int32)
+
+    split(work, -(-R // ROWS))

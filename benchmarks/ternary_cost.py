@@ -1,0 +1,142 @@
+"""What ternary costs: one small model, trained three ways.
+
+The same sizes, text, seed and schedule; only what is rounded differs: nothing, the
+weights, or weights and activations (BitNet b1.58)::
+
+    pip install '.[notebooks]'
+    python benchmarks/ternary_cost.py learn.txt --judge judge.txt --out ternary_cost
+
+It prints a table and writes ``ternary_cost.json`` and ``ternary_cost.png`` to the
+directory. The sizes are those of the built-in model.
+"""
+
+import argparse
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from minibitnet.commands.train import make_config
+from minibitnet.config import parse_config
+from minibitnet.training.adamw import AdamW
+from minibitnet.training.loop import Settings, draw_parameters, train
+from minibitnet.training.network import Rounding, forward, round_matrices
+from minibitnet.training.schedule import Schedule
+from minibitnet.training.texts import encode_documents, read_documents
+from minibitnet.training.vocabulary import train_vocabulary
+
+WAYS = {  # name: what is rounded, bits of a weight
+    "float32": (Rounding(weights=False, activations=False), 32),
+    "ternary weights": (Rounding(weights=True, activations=False), math.log2(3)),
+    "ternary weights, int8 activations": (Rounding(), math.log2(3)),
+}
+SMOOTH = 20  # steps, in the picture
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("files", nargs="+", type=Path)
+    add("--judge", type=Path, required=True)
+    add("--out", type=Path, required=True)
+    for flag, default in (
+        ("hidden-size", 256),
+        ("intermediate-size", 688),
+        ("layers", 6),
+        ("heads", 8),
+        ("kv-heads", 2),
+        ("vocab-size", 4096),
+        ("context", 384),
+        ("texts", 10),
+        ("steps", 300),
+        ("seed", 0),
+        ("threads", os.cpu_count() or 1),
+    ):
+        add(f"--{flag}", type=int, default=default)
+    return parser.parse_args()
+
+
+def bits_per_byte(parameters, config, rounding, inner, documents):
+    """As `minibitnet.training.judge`, with the forward pass of the training."""
+    rounded = round_matrices(parameters, config, rounding)
+    nats, size = 0.0, 0
+    for document in documents:
+        ids = encode_documents(inner, [document])[: config.max_position_embeddings + 1]
+        loss, _ = forward(
+            parameters, rounded, config, ids[None], eight_bits=rounding.activations
+        )
+        nats += loss
+        size += len(inner.decode(ids.tolist()).encode())  # without special tokens
+    return nats / math.log(2) / size
+
+
+def run(name, config, row, inner, judge, args):
+    """Train one way; its losses and what the held-out text costs."""
+    rounding, bits = WAYS[name]
+    schedule = Schedule(args.steps, 50, high=4e-3, low=2e-3, peak_decay=0.1)
+    settings = Settings(
+        schedule,
+        texts=args.texts,
+        context=args.context,
+        seed=args.seed,
+        threads=args.threads,
+        rounding=rounding,
+    )
+    optimizer = AdamW(draw_parameters(config, args.seed))
+    reports = tqdm(train(optimizer, config, row, settings), name, args.steps)
+    losses = [report["loss"] / math.log(2) for report in reports]
+    cost = bits_per_byte(optimizer.parameters, config, rounding, inner, judge)
+    weights = sum(a.size for n, a in optimizer.parameters.items() if "_proj" in n)
+    return {
+        "way": name,
+        "bits per weight": bits,
+        "megabytes of matrices": weights * bits / 8 / 1e6,
+        "training, bits per token": float(np.mean(losses[-SMOOTH:])),
+        "held out, bits per byte": cost,
+        "losses": losses,
+    }
+
+
+def draw(results, file):
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for result in results:
+        smooth = np.convolve(result["losses"], np.ones(SMOOTH) / SMOOTH, "valid")
+        steps = np.arange(len(smooth)) + SMOOTH
+        label = f"{result['way']}: {result['held out, bits per byte']:.3f} bits/byte"
+        axes.plot(steps, smooth, label=label)
+    axes.set(
+        xlabel="step",
+        ylabel=f"training loss, bits per token\n(mean of {SMOOTH} steps)",
+        title="One small model, trained three ways (in the legend: on held-out text)",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=120)
+
+
+def main():
+    args = parse_arguments()
+    learn, judge = read_documents(args.files), read_documents([args.judge])
+    inner = train_vocabulary(learn, args.vocab_size)
+    config = parse_config(make_config(args, inner.token_to_id))
+    row = encode_documents(inner, learn)
+    results = [run(name, config, row, inner, judge, args) for name in WAYS]
+    columns = [key for key in results[0] if key != "losses"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for result in results:
+        cells = (result[c] if c == "way" else f"{result[c]:.3f}" for c in columns)
+        print(f"| {' | '.join(cells)} |")
+    args.out.mkdir(parents=True, exist_ok=True)
+    report = {"arguments": vars(args), "results": results}
+    text = json.dumps(report, default=str)
+    (args.out / "ternary_cost.json").write_text(text + "\n")
+    draw(results, args.out / "ternary_cost.png")
+
+
+if __name__ == "__main__":
+    main()

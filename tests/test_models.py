@@ -1,0 +1,104 @@
+"""The built-in model: what it is, what it knows, what its card says."""
+
+import importlib.util
+import json
+import re
+import socket
+
+import pytest
+from shared import DATA, ROOT, needs_shared
+
+import minibitnet as mb
+from minibitnet.checkpoint import open_checkpoint
+from minibitnet.cli import main
+from minibitnet.commands import options
+from minibitnet.models import BUILT_IN
+from minibitnet.training.judge import bits_per_byte
+from minibitnet.training.texts import read_documents
+
+CARD = (BUILT_IN / "MODEL_CARD.md").read_text(encoding="utf-8")
+STORY = """\
+Lily and Tom went to the park with their mom. They saw a big tree with red apples. "Can
+we have one?" Tom asked. Mom smiled and said yes. They sat in the sun and ate. They were
+very happy."""
+
+
+@pytest.fixture(scope="module")
+def built_in():
+    return mb.load()
+
+
+def test_it_has_what_makes_2b4t_what_it_is(built_in):
+    config = built_in[0].config
+    assert config.num_attention_heads == 4 * config.num_key_value_heads
+    assert config.hidden_act == "relu2"
+    assert config.sub_norms
+    assert built_in[0].lm_head is built_in[0].embed_tokens
+    stored = {tensor.dtype for tensor in open_checkpoint(BUILT_IN)[1].values()}
+    assert stored == {"U8", "BF16", "F32"}  # F32: the scales
+
+
+def test_it_fits_in_a_small_wheel():
+    assert sum(file.stat().st_size for file in BUILT_IN.iterdir()) < 8e6
+
+
+def test_it_has_learned_english(built_in):
+    story = STORY.replace("\n", " ")
+    cost = bits_per_byte(*built_in, [story])
+    backwards = bits_per_byte(*built_in, [" ".join(reversed(story.split()))])
+    assert cost < 1.1
+    assert backwards > 2 * cost
+
+
+def test_an_answer_ends_by_itself(built_in):
+    model, tokenizer = built_in
+    ids = tokenizer.chat([{"role": "user", "content": "Tell me a story about a dog."}])
+    new = list(mb.generate(model, ids, max_new_tokens=340, temperature=0.7, top_p=0.9))
+    assert new[-1] in model.config.eos_token_ids
+    assert "dog" in tokenizer.decode(new)
+
+
+def test_without_a_model_the_command_takes_it_and_says_so_once(capsys, monkeypatch):
+    def no_network(*args):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    status = main(["generate", "Once upon a time", "--max-new-tokens", "20"])
+    out, err = capsys.readouterr()
+    assert status == 0
+    assert out.startswith("Once upon a time, there was")
+    assert err.count(options.SMALL_MODEL) == 1
+    assert "microsoft/bitnet-b1.58-2B-4T" in err
+    main(["generate", "Hi", "--max-new-tokens", "1", "--model", str(BUILT_IN)])
+    assert options.SMALL_MODEL not in capsys.readouterr().err
+
+
+def test_the_log_tells_of_every_matrix():
+    lines = (BUILT_IN / "training.jsonl").read_text().splitlines()
+    reports = [json.loads(line) for line in lines]
+    config = mb.load()[0].config
+    assert len(reports) > 20
+    assert reports[-1]["loss"] < reports[0]["loss"] / 2
+    for report in reports:
+        assert len(report["codes"]) == 7 * config.num_hidden_layers
+        for shares in report["codes"].values():
+            assert sum(shares) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_card_names_the_files_and_terms():
+    for name in re.findall(r"\]\((\S+)\)|`(\S+\.jsonl)`", CARD):
+        assert (BUILT_IN / "".join(name)).is_file()
+    for word in ("CDLA-Sharing-1.0", "MIT", "--seed 0", "bits per byte"):
+        assert word in CARD
+
+
+@needs_shared
+def test_the_cards_bits_per_byte_are_what_they_are(built_in, tmp_path):
+    place = ROOT / "tools" / "prepare_stories.py"
+    spec = importlib.util.spec_from_file_location("prepare_stories", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(DATA / "text", tmp_path)
+    cost = bits_per_byte(*built_in, read_documents([tmp_path / "judge.txt"]))
+    said = float(re.search(r"\*\*(\S+) bits per byte\*\*", CARD).group(1))
+    assert cost == pytest.approx(said, abs=0.002)

@@ -1,0 +1,134 @@
+"""Put a trained model into the package, and write its card.
+
+From the directory that ``minibitnet train`` made, and the text it was judged by::
+
+    pip install '.[notebooks]'
+    python tools/write_model_card.py TRAINED judge.txt minibitnet/models/stories
+
+It copies the packed model, thins the log out, draws the curve, and computes every
+number of the card. The samples are the first ones, by seeds 0, 1, 2: none is picked.
+"""
+
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import minibitnet as mb
+from minibitnet.commands.train import LOG
+from minibitnet.training.judge import bits_per_byte
+from minibitnet.training.texts import read_documents
+
+FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+SAMPLING = {"max_new_tokens": 320, "temperature": 0.7, "top_p": 0.9}
+BEGINNINGS = ("Once upon a time", "The old lighthouse")
+REQUESTS = ("Tell me a story about a fox and a crow.", "What is seven times eight?")
+SEEDS = range(3)
+TEMPLATE = Path(__file__).with_name("model_card_template.md")
+
+
+def thin(log, out):
+    """Keep the lines that tell of the codes, with the mean loss up to each."""
+    kept, losses = [], []
+    for line in log.read_text().splitlines():
+        report = json.loads(line)
+        losses.append(report["loss"])
+        if "codes" in report:
+            report["loss"] = round(float(np.mean(losses)), 5)
+            report["codes"] = {
+                name: [round(share, 4) for share in shares]
+                for name, shares in report["codes"].items()
+            }
+            losses.clear()
+            kept.append(report)
+    out.write_text("".join(json.dumps(report) + "\n" for report in kept))
+    return kept
+
+
+def draw(reports, file):
+    import matplotlib.pyplot as plt
+
+    steps = [report["step"] + 1 for report in reports]
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(7, 5), sharex=True, layout="constrained", height_ratios=[3, 2]
+    )
+    above.plot(steps, [r["loss"] / math.log(2) for r in reports], "C0")
+    above.set(ylabel="loss, bits per token\n(mean between two points)")
+    rates = above.twinx()
+    rates.plot(steps, [r["rate"] for r in reports], "C7:", lw=1)
+    rates.set_ylabel("learning rate (dotted)")
+    for name in reports[0]["codes"]:
+        below.plot(
+            steps, [r["codes"][name][1] for r in reports], "C1", lw=0.7, alpha=0.5
+        )
+    below.set(xlabel="step", ylabel="share of zeros\n(a line for each matrix)")
+    above.grid(alpha=0.3)
+    below.grid(alpha=0.3)
+    figure.savefig(file, dpi=110)
+
+
+def quote(text):
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
+
+
+def samples(model, tokenizer):
+    for beginning in BEGINNINGS:
+        for seed in SEEDS:
+            ids = tokenizer.encode(beginning)
+            new = list(mb.generate(model, ids, seed=seed, **SAMPLING))
+            text = quote(tokenizer.decode(ids + new))
+            yield f"`{beginning}`, seed {seed}:\n\n{text}"
+    for request in REQUESTS:
+        for seed in SEEDS:
+            ids = tokenizer.chat([{"role": "user", "content": request}])
+            new = list(mb.generate(model, ids, seed=seed, **SAMPLING))
+            text = quote(tokenizer.decode(new))
+            yield f"Asked `{request}`, seed {seed}:\n\n{text}"
+
+
+def main(trained, judge_file, out):
+    out.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copy(trained / name, out / name)
+    logged = (trained / LOG).read_text().splitlines()
+    hours = sum(json.loads(line)["seconds"] for line in logged) / 3600
+    reports = thin(trained / LOG, out / "training.jsonl")
+    draw(reports, out / "training.png")
+    model, tokenizer = mb.load(out)
+    judge = read_documents([judge_file])
+    cost = bits_per_byte(model, tokenizer, judge, quiet=False)
+    zeros = [shares[1] for shares in reports[-1]["codes"].values()]
+    c = model.config
+    matrices = c.num_hidden_layers * (
+        (2 * c.num_attention_heads + 2 * c.num_key_value_heads)
+        * c.head_dim
+        * c.hidden_size
+        + 3 * c.hidden_size * c.intermediate_size
+    )
+    card = TEMPLATE.read_text().format(
+        config=c,
+        ternary=matrices,
+        embedding=c.vocab_size * c.hidden_size,
+        size=(out / "model.safetensors").stat().st_size,
+        steps=len(logged),
+        hours=hours,
+        cost=cost,
+        judged=len(judge),
+        last=reports[-1]["loss"] / math.log(2),
+        few=min(zeros),
+        many=max(zeros),
+        samples="\n\n".join(samples(model, tokenizer)),
+    )
+    (out / "MODEL_CARD.md").write_text(card)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
