@@ -55,7 +55,7 @@ def widen(
         The same numbers.
     """
     if bits.dtype != np.uint16:
-        return bits.astype(np.float32)
+        return bits.astype(np.float32, copy=False)
     space = np.empty(bits.shape, np.uint32) if space is None else space
     space[...] = bits
     space <<= 16

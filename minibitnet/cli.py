@@ -17,7 +17,16 @@ import sys
 from collections.abc import Sequence
 
 import minibitnet
-from minibitnet.commands import chat, doctor, download, generate, inspect, synth, train
+from minibitnet.commands import (
+    bench,
+    chat,
+    doctor,
+    download,
+    generate,
+    inspect,
+    synth,
+    train,
+)
 
 COMMANDS = {
     "generate": generate,
@@ -26,6 +35,7 @@ COMMANDS = {
     "download": download,
     "synth": synth,
     "train": train,
+    "bench": bench,
     "doctor": doctor,
 }
 

@@ -21,6 +21,15 @@ def test_the_parts_make_up_the_whole_in_order(threads, length):
     assert len(parts) == max(1, min(threads, length))
 
 
+@pytest.mark.parametrize(("shortest", "parts"), [(0, 4), (3, 3), (5, 2), (6, 1)])
+def test_a_part_is_no_shorter_than_is_worth_a_thread(shortest, parts):
+    with use_threads(4):
+        found = split(lambda start, stop: stop - start, 10, shortest)
+    assert len(found) == parts
+    assert sum(found) == 10
+    assert len(found) == 1 or min(found) >= shortest
+
+
 def test_parts_are_computed_at_once():
     both = threading.Barrier(2)
     with use_threads(2):

@@ -44,6 +44,8 @@ from minibitnet.packing import CODES_PER_BYTE, unpack
 
 EXACT_COLUMNS = 2**24 // 128  # |partial sum| <= 128 * columns <= 2**24
 ROWS = 32  # of bytes; unpacked, 128 rows of weights: about one core's cache
+UNPACKING = 16  # a weight takes as long as that many multiplications
+WORTH = 2**24  # multiplications that are worth a thread
 EVERY_BYTE = np.arange(256, dtype=np.uint8)[None]
 WEIGHTS_OF_BYTE = unpack(EVERY_BYTE).T.astype(np.float32, order="C")  # (256, 4)
 
@@ -91,4 +93,5 @@ def _accumulate(
             bands = product.reshape(len(x), r, CODES_PER_BYTE).swapaxes(1, 2)
             acc[:, :, start : start + r] += bands.astype(np.int32)
 
-    split(work, -(-R // ROWS))
+    block = ROWS * CODES_PER_BYTE * N * (len(x) + UNPACKING)
+    split(work, -(-R // ROWS), WORTH // block)

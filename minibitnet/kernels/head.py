@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from minibitnet import bf16
 from minibitnet.kernels.threads import split
 
+WORTH = 2**19  # weights that are worth a thread
 ROWS = 512  # of a block: few calls, and a space of 5 MB for 2B4T
 
 
@@ -50,5 +51,5 @@ def project(x: NDArray[np.float32], bits: NDArray[Any]) -> NDArray[np.float32]:
             wide = bf16.widen(block, space[: len(block)])
             np.matmul(x, wide.T, out=y[:, start : start + len(block)])
 
-    split(work, -(-M // ROWS))
+    split(work, -(-M // ROWS), WORTH // (ROWS * N))
     return y

@@ -50,6 +50,7 @@ from minibitnet.packing import SHIFTS
 GROUP = 7  # weights of an index
 TABLE = 3**GROUP  # its sums
 CHUNK = 2**16 // TABLE  # tables whose entries 16 bits can number: 29
+WORTH = 2**17  # look-ups that are worth a thread
 HIGH = 2  # the first activations of a group; a table is their sums to those of the rest
 
 
@@ -152,7 +153,7 @@ def _one_token(x: NDArray[np.int8], indices: NDArray[np.uint16]) -> NDArray[np.i
         part = slice(first, last)
         return _look_up(high[part], low[part], indices[part])
 
-    return np.add.reduce(split(work, len(indices)))
+    return np.add.reduce(split(work, len(indices), WORTH // indices[0].size))
 
 
 def _look_up(

@@ -12,7 +12,7 @@ Notes
 In two's complement the eighth bit counts for -128::
 
     x   = sum over b < 7 of 2**b * bit_b(x)  -  128 * bit_7(x)
-    acc = sum over b of worth[b] * (ones(plus & plane_b) - ones(minus & plane_b))
+    acc = sum over b of BITS[b] * (ones(plus & plane_b) - ones(minus & plane_b))
 
 Sixteen ANDs and sixteen counts for 64 weights, whatever their values.
 
@@ -40,7 +40,8 @@ from minibitnet.kernels.threads import split
 from minibitnet.packing import unpack
 
 WORD = 64
-WORTH = np.array([1, 2, 4, 8, 16, 32, 64, -128], np.int32)  # of each bit, lowest first
+BITS = np.array([1, 2, 4, 8, 16, 32, 64, -128], np.int32)  # the worth of each
+WORTH = 2**15  # words that are worth a thread
 
 
 def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
@@ -109,15 +110,15 @@ def _one_token(x: NDArray[np.int8], planes: NDArray[np.uint64]) -> NDArray[np.in
         words = slice(first, last)
         return _count(x_planes[:, words], planes[:, words])
 
-    return np.add.reduce(split(work, planes.shape[1]))
+    return np.add.reduce(split(work, planes.shape[1], WORTH // planes.shape[2]))
 
 
 def _count(
     x_planes: NDArray[np.uint64], planes: NDArray[np.uint64]
 ) -> NDArray[np.int32]:
     """What some words add to the product, (M,)."""
-    ones = np.zeros((len(WORTH), planes.shape[2]), np.int32)  # plus less minus, by bit
+    ones = np.zeros((len(BITS), planes.shape[2]), np.int32)  # plus less minus, by bit
     for x_words, plus, minus in zip(x_planes.T, *planes, strict=True):
         ones += np.bitwise_count(x_words[:, None] & plus)
         ones -= np.bitwise_count(x_words[:, None] & minus)
-    return WORTH @ ones
+    return BITS @ ones

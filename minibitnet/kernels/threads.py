@@ -53,7 +53,9 @@ def use_threads(threads: int) -> Iterator[None]:
         _threads.reset(token)
 
 
-def split(work: Callable[[int, int], Result], length: int) -> list[Result]:
+def split(
+    work: Callable[[int, int], Result], length: int, shortest: int = 1
+) -> list[Result]:
     """Compute ``work(start, stop)`` for parts of a range, all at once.
 
     Parameters
@@ -62,13 +64,15 @@ def split(work: Callable[[int, int], Result], length: int) -> list[Result]:
         From where a part begins and ends to its result.
     length : int
         Where the range ends; it begins at 0.
+    shortest : int
+        What is worth a thread: to hand a part over takes some 50 microseconds.
 
     Returns
     -------
     results : list
-        Of the parts in their order; one part for each thread.
+        Of the parts in their order; at most one part for each thread.
     """
-    threads = max(1, min(_threads.get(), length))
+    threads = max(1, min(_threads.get(), length // max(1, shortest)))
     first, *others = pairwise(length * n // threads for n in range(threads + 1))
     running = [_pool(threads).submit(work, *part) for part in others]
     return [work(*first), *(future.result() for future in running)]

@@ -1,0 +1,322 @@
+"""What one way of computing costs: the part of a benchmark that runs by itself.
+
+Each measurement is made in a process of its own, so that its memory is its own and
+nothing is left over from another. A cache for a long context is filled with random keys
+and values: what they are makes no difference to the time.
+"""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibitnet import bf16
+from minibitnet.attention import KVCache
+from minibitnet.checkpoint import load
+from minibitnet.config import Config
+from minibitnet.kernels import KERNELS, prepare_each
+from minibitnet.kernels.threads import split
+from minibitnet.model import Model, forward
+from minibitnet.packing import unpack
+
+BASELINES = ("float32", "transformers")
+TOKENS = 5  # written to find the speed of a decode step
+# From token ids and the length of the text so far to the logits of the last token
+Run = Callable[[NDArray[np.int64], int], object]
+
+
+class Job(NamedTuple):
+    """What to measure."""
+
+    directory: Path
+    way: str  # a kernel or a baseline
+    threads: int
+    prefill: tuple[int, ...]  # tokens of a prompt
+    decode: tuple[int, ...]  # tokens of context
+    patience: float  # seconds; what would take longer is left out
+
+
+def measure(job: Job) -> dict[str, Any]:
+    """Load a model, read and write.
+
+    Parameters
+    ----------
+    job : Job
+        What to measure.
+
+    Returns
+    -------
+    report : dict
+        Seconds to load, tokens a second by length of prompt and of context, seconds of
+        a decode step by stage, bytes of memory at the peak.
+    """
+    start = time.perf_counter()
+    run, config, model = prepare(job)
+    report: dict[str, Any] = {"load": time.perf_counter() - start}
+    ids = np.random.default_rng(0).integers(0, config.vocab_size, 4096)
+    rate = 1 / clock(run, ids[:1], 0)  # also brings everything into memory
+    report["prefill"], report["decode"] = {}, {}
+    for T in job.prefill:
+        if T / rate < job.patience and T <= config.max_position_embeddings:
+            rate = report["prefill"][T] = T / clock(run, ids[:T], 0)
+    for context in job.decode:
+        seconds = list(decode(run, ids, min(context, longest(config)), job.patience))
+        report["decode"][context] = 1 / float(np.median(seconds))
+    report["stages"] = {} if model is None else by_stage(model, ids[:TOKENS])
+    report["memory"] = peak_memory()
+    return report
+
+
+def longest(config: Config) -> int:
+    """The longest context that leaves room for what is written.
+
+    Parameters
+    ----------
+    config : Config
+        Of the model.
+
+    Returns
+    -------
+    length : int
+        In tokens.
+    """
+    return config.max_position_embeddings - TOKENS
+
+
+def clock(run: Run, ids: NDArray[np.int64], length: int) -> float:
+    """How long it takes to read some tokens.
+
+    Parameters
+    ----------
+    run : callable
+        The model.
+    ids : ndarray of shape (T,), int64
+        The tokens.
+    length : int
+        Of the text so far.
+
+    Returns
+    -------
+    seconds : float
+        By the clock on the wall.
+    """
+    start = time.perf_counter()
+    run(ids, length)
+    return time.perf_counter() - start
+
+
+def decode(
+    run: Run, ids: NDArray[np.int64], context: int, patience: float
+) -> Iterator[float]:
+    """How long decode steps take: one, and more as patience allows.
+
+    Parameters
+    ----------
+    run : callable
+        The model.
+    ids : ndarray of shape (T,), int64
+        The tokens.
+    context : int
+        Length of the text before.
+    patience : float
+        Seconds in all.
+
+    Yields
+    ------
+    seconds : float
+        Of a step.
+    """
+    spent = 0.0
+    for n in range(TOKENS):
+        if spent * (n + 1) / max(n, 1) > patience:
+            return
+        seconds = clock(run, ids[n : n + 1], context + n)
+        spent += seconds
+        yield seconds
+
+
+def prepare(job: Job) -> tuple[Run, Config, Model | None]:
+    """A model, ready to be measured.
+
+    Parameters
+    ----------
+    job : Job
+        Which, and how.
+
+    Returns
+    -------
+    run : callable
+        The model as a function.
+    config : Config
+        Its numbers.
+    model : Model or None
+        The model itself; None if it is not ours.
+    """
+    if job.way == "transformers":
+        return prepare_transformers(job)
+    if job.way == "float32":
+        KERNELS["float32"] = prepare_each(float32_matmul, to_float32)
+    model, _ = load(job.directory, kernel=job.way, threads=job.threads)
+    if job.way == "float32":
+        head: Any = bf16.widen(model.lm_head)
+        model = replace(model, lm_head=head)
+    cache = KVCache(model.config, model.config.max_position_embeddings)
+
+    def run(ids: NDArray[np.int64], length: int) -> object:
+        pretend(cache, length)
+        return forward(model, ids, cache, last=True)
+
+    return run, model.config, model
+
+
+def pretend(cache: KVCache, length: int) -> None:
+    """Make a cache as long as if a text had been read.
+
+    Parameters
+    ----------
+    cache : KVCache
+        Changed in place; what it lacks is made of random numbers.
+    length : int
+        Of the text.
+    """
+    new = slice(cache.length, max(length, cache.length))
+    rng = np.random.default_rng(0)
+    for array in (cache.keys, cache.values):
+        array[:, :, new] = rng.random(array[:, :, new].shape, np.float32)
+    cache.length = length
+
+
+def to_float32(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """All weights as float32, kept in memory: the obvious way to use BLAS.
+
+    Parameters
+    ----------
+    packed : ndarray of shape (R, N), uint8
+        Four bands of rows.
+
+    Returns
+    -------
+    weights : ndarray of shape (4 * R, N), float32
+        Sixteen times as many bytes.
+    """
+    return unpack(packed).astype(np.float32)
+
+
+def float32_matmul(
+    x_codes: NDArray[np.int8], weights: NDArray[np.float32]
+) -> NDArray[np.int32]:
+    """The product with float32 weights.
+
+    Parameters
+    ----------
+    x_codes : ndarray of shape (T, N), int8
+        Activation codes.
+    weights : ndarray of shape (4 * R, N), float32
+        From `to_float32`.
+
+    Returns
+    -------
+    acc : ndarray of shape (T, 4 * R), int32
+        Exact for the widths of 2B4T.
+    """
+    x = x_codes.astype(np.float32)
+    parts = split(lambda start, stop: x @ weights[start:stop].T, len(weights))
+    return np.concatenate(parts, axis=1).astype(np.int32)
+
+
+def prepare_transformers(
+    job: Job,
+) -> tuple[Run, Config, None]:  # pragma: no cover  (PyTorch is no dependency)
+    """The same checkpoint in PyTorch, bfloat16.
+
+    Parameters
+    ----------
+    job : Job
+        Which; the length of context is that of the prompts before.
+
+    Returns
+    -------
+    run : callable
+        The model as a function.
+    config : Config
+        Its numbers.
+    model : None
+        Not ours.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, DynamicCache
+
+    from minibitnet.checkpoint import open_checkpoint
+
+    torch.set_num_threads(job.threads)
+    model = AutoModelForCausalLM.from_pretrained(job.directory, dtype=torch.bfloat16)
+    c, _ = open_checkpoint(job.directory)
+    cache = DynamicCache()
+
+    def run(ids: NDArray[np.int64], length: int) -> object:
+        nonlocal cache
+        if length == 0:
+            cache = DynamicCache()
+        while cache.get_seq_length() < length:  # a text that nobody has read
+            missing = min(512, length - cache.get_seq_length())
+            shape = (1, c.num_key_value_heads, missing, c.head_dim)
+            for L in range(c.num_hidden_layers):
+                random = torch.rand(shape, dtype=torch.bfloat16)
+                cache.update(random, random, L)
+        with torch.inference_mode():
+            tokens = torch.from_numpy(ids)[None]
+            return model(tokens, past_key_values=cache, logits_to_keep=1)
+
+    return run, c, None
+
+
+def by_stage(model: Model, ids: NDArray[np.int64]) -> dict[str, float]:
+    """Where the time of a decode step goes.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    ids : ndarray of shape (T,), int64
+        A token for each step.
+
+    Returns
+    -------
+    seconds : dict
+        By stage, all layers together, the mean of the steps. The stage of a scale or of
+        rounding counts what was computed since the stage before.
+    """
+    cache = KVCache(model.config, len(ids))
+    seconds: dict[str, float] = {}
+    for token in ids:
+        last = time.perf_counter()
+
+        def tap(name: str, array: object) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            stage = name.split(".", 2)[2] if name.startswith("layers.") else name
+            seconds[stage] = seconds.get(stage, 0.0) + (now - last) / len(ids)
+            last = now
+
+        forward(model, [int(token)], cache, last=True, tap=tap)
+    return seconds
+
+
+def peak_memory() -> int | None:
+    """The most memory this process has had.
+
+    Returns
+    -------
+    size : int or None
+        In bytes; None where the system does not say.
+    """
+    if platform.system() != "Linux":
+        return None  # pragma: no cover
+    lines = Path("/proc/self/status").read_text().splitlines()
+    [line] = [line for line in lines if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
