@@ -53,7 +53,7 @@ def measure(job: Job) -> dict[str, Any]:
     -------
     report : dict
         Seconds to load, tokens a second by length of prompt and of context, seconds of
-        a decode step by stage, bytes of memory at the peak.
+        a decode step by stage, bytes of memory at the peak with the longest prompt.
     """
     start = time.perf_counter()
     run, config, model = prepare(job)
@@ -64,11 +64,11 @@ def measure(job: Job) -> dict[str, Any]:
     for T in job.prefill:
         if T / rate < job.patience and T <= config.max_position_embeddings:
             rate = report["prefill"][T] = T / clock(run, ids[:T], 0)
+    report["memory"] = peak_memory()  # before the caches of long contexts
     for context in job.decode:
         seconds = list(decode(run, ids, min(context, longest(config)), job.patience))
         report["decode"][context] = 1 / float(np.median(seconds))
     report["stages"] = {} if model is None else by_stage(model, ids[:TOKENS])
-    report["memory"] = peak_memory()
     return report
 
 
