@@ -115,6 +115,24 @@ def test_an_index_names_a_table_and_seven_weights():
     assert not found[:, 500:].any()  # where there is no activation
 
 
+@pytest.mark.parametrize("used", [0, 1, 20, 21])
+def test_auto_leaves_zeros_out_where_there_are_many(used, monkeypatch):
+    rng = np.random.default_rng(used)
+    w_codes = rng.integers(-1, 2, (6, 100), np.int8)
+    x_codes = np.zeros((FEW, 100), np.int8)
+    x_codes[1, rng.permutation(100)[:used]] = rng.integers(1, 128, used)
+    multiply = make_multiply("auto", [pack(w_codes[:5]), pack(w_codes[5:])], [5, 1])
+    assert_array_equal(
+        np.hstack(multiply(x_codes)), ternary_matmul(x_codes, w_codes), strict=True
+    )
+    monkeypatch.delattr(lookup, "lookup_matmul")
+    if used > 20:  # a fifth
+        with pytest.raises(AttributeError):
+            multiply(x_codes)
+    else:
+        multiply(x_codes)
+
+
 @pytest.mark.parametrize("T", [1, FEW, FEW + 1])
 def test_auto_looks_up_for_few_tokens_only(T, monkeypatch):
     multiply = make_multiply("auto", [pack(np.eye(4, dtype=np.int8))], [4])

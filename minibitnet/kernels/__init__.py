@@ -12,7 +12,8 @@ blas     rows unpacked to float32 a block at a time, then BLAS; the packed bytes
 lookup   tables of partial sums, indexed by base-3 numbers; the quickest for one
          token
 popcount bit planes, AND and counting ones
-auto     lookup for one or two tokens, blas for more
+auto     blas for three tokens or more; for fewer, lookup, but where most
+         activations are zero, as behind squared ReLU, blas on the others alone
 ======== ========================================================================
 
 Examples
@@ -39,6 +40,7 @@ Multiply = Callable[[NDArray[np.int8]], list[NDArray[np.int32]]]
 Packed = Sequence[NDArray[np.uint8]]
 
 FEW = 2  # tokens for which tables are quicker than BLAS
+SPARSE = 0.2  # share of activations up to which BLAS on those alone is quicker
 
 
 def prepare_each(matmul: Callable[[Any, Any], NDArray[np.int32]], lay_out: Any) -> Any:
@@ -104,12 +106,16 @@ def prepare_auto(packed: Packed, rows: Sequence[int]) -> Multiply:
     few, many = prepare_lookup(packed, rows), KERNELS["blas"](packed, rows)
 
     def multiply(x_codes: NDArray[np.int8]) -> list[NDArray[np.int32]]:
-        if len(x_codes) <= FEW:
+        if len(x_codes) > FEW:
+            accs = many(x_codes)
+            for p in packed:
+                let_go(p)
+            return accs
+        used = np.flatnonzero(x_codes.any(axis=0))
+        if len(used) > SPARSE * x_codes.shape[1]:
             return few(x_codes)
-        accs = many(x_codes)
-        for p in packed:
-            let_go(p)
-        return accs
+        columns = [p[:, used] for p in packed]
+        return KERNELS["blas"](columns, rows)(x_codes[:, used])
 
     return multiply
 

@@ -43,9 +43,9 @@ from minibitnet.kernels.threads import split
 from minibitnet.packing import CODES_PER_BYTE, unpack
 
 EXACT_COLUMNS = 2**24 // 128  # |partial sum| <= 128 * columns <= 2**24
-ROWS = 32  # of bytes; unpacked, 128 rows of weights: about one core's cache
+BLOCK = 3 * 2**16  # bytes unpacked at a time, to 3 MB of float32
 UNPACKING = 16  # a weight takes as long as that many multiplications
-WORTH = 2**24  # multiplications that are worth a thread
+WORTH = 2**22  # multiplications that are worth a thread
 EVERY_BYTE = np.arange(256, dtype=np.uint8)[None]
 WEIGHTS_OF_BYTE = unpack(EVERY_BYTE).T.astype(np.float32, order="C")  # (256, 4)
 
@@ -67,31 +67,28 @@ def blas_matmul_packed(
     acc : ndarray of shape (T, 4 * R), int32
         Exact.
     """
-    T, R, N = len(x_codes), len(packed), packed.shape[1]
-    acc = np.zeros((T, CODES_PER_BYTE, R), np.int32)
-    for start in range(0, N, EXACT_COLUMNS):
-        columns = slice(start, start + EXACT_COLUMNS)
-        _accumulate(acc, x_codes[:, columns].astype(np.float32), packed[:, columns])
-    return acc.reshape(T, CODES_PER_BYTE * R)
-
-
-def _accumulate(
-    acc: NDArray[np.int32], x: NDArray[np.float32], packed: NDArray[np.uint8]
-) -> None:
-    """Add the product of one piece of columns to acc (T, 4, R)."""
-    R, N = packed.shape
+    N = packed.shape[1]
+    if N > EXACT_COLUMNS:
+        here, there = slice(EXACT_COLUMNS), slice(EXACT_COLUMNS, N)
+        acc = blas_matmul_packed(x_codes[:, here], packed[:, here])
+        return acc + blas_matmul_packed(x_codes[:, there], packed[:, there])
+    T, R = len(x_codes), len(packed)
+    x = x_codes.astype(np.float32)
+    acc = np.empty((T, CODES_PER_BYTE, R), np.int32)
+    rows = -(-BLOCK // max(1, N))
 
     def work(first: int, last: int) -> None:
-        space = np.empty((N * ROWS, CODES_PER_BYTE), np.float32)
-        for start in range(ROWS * first, min(ROWS * last, R), ROWS):
-            bytes_ = packed[start : start + ROWS].T  # (N, r)
+        space = np.empty((N * rows, CODES_PER_BYTE), np.float32)
+        for start in range(rows * first, min(rows * last, R), rows):
+            bytes_ = packed[start : start + rows].T  # (N, r)
             r = bytes_.shape[1]
             weights = space[: N * r].reshape(N, r, CODES_PER_BYTE)
             # No index is out of range; "wrap" spares NumPy a copy that "raise" makes.
             WEIGHTS_OF_BYTE.take(bytes_, axis=0, out=weights, mode="wrap")
             product = x @ weights.reshape(N, r * CODES_PER_BYTE)  # whole numbers
-            bands = product.reshape(len(x), r, CODES_PER_BYTE).swapaxes(1, 2)
-            acc[:, :, start : start + r] += bands.astype(np.int32)
+            bands = product.reshape(T, r, CODES_PER_BYTE).swapaxes(1, 2)
+            acc[:, :, start : start + r] = bands
 
-    block = ROWS * CODES_PER_BYTE * N * (len(x) + UNPACKING)
-    split(work, -(-R // ROWS), WORTH // block)
+    cost = CODES_PER_BYTE * BLOCK * (T + UNPACKING)
+    split(work, -(-R // rows), WORTH // cost)
+    return acc.reshape(T, CODES_PER_BYTE * R)
