@@ -39,6 +39,7 @@ Learning
 
 Along the way
     `stages`        every array of a forward pass by name
+    `costs`         bytes, operations and joules, computed from a config
     `kernels`       the same product, faster
     `files`         JSON, safetensors, the hub
     `commands`      what ``minibitnet`` does on the command line

@@ -20,6 +20,7 @@ import minibitnet
 from minibitnet.commands import (
     bench,
     chat,
+    costs,
     doctor,
     download,
     generate,
@@ -36,6 +37,7 @@ COMMANDS = {
     "synth": synth,
     "train": train,
     "bench": bench,
+    "costs": costs,
     "doctor": doctor,
 }
 
