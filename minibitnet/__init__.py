@@ -42,6 +42,7 @@ Along the way
     `costs`         bytes, operations and joules, computed from a config
     `kernels`       the same product, faster
     `files`         JSON, safetensors, the hub
+    `course`        the exercises of the notebooks
     `commands`      what ``minibitnet`` does on the command line
 """
 

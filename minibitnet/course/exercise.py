@@ -1,0 +1,141 @@
+"""Exercises: an answer is not there yet, right, or a mistake with a name.
+
+A check compares the answer with the right one and then with the mistakes that people
+make. If it equals one of those, it says which: somebody who rounds half up learns that
+they round half up, not that the third number is 2. An answer may be a number, an array,
+or a function, which is tried on cases.
+
+Examples
+--------
+>>> check_mean = Exercise(
+...     right=2.5, mistakes={"That is the largest. Add up, then divide.": 4.0}
+... )
+>>> check_mean(...)
+Not yet: put your answer in place of the three dots.
+>>> check_mean(4)
+Not right. That is the largest. Add up, then divide.
+>>> check_mean(2.5)
+Right.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says of an answer."""
+
+    right: bool | None  # None: there is no answer yet
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+NOT_YET = Verdict(None, "Not yet: put your answer in place of the three dots.")
+RIGHT = Verdict(True, "Right.")
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A check: call it with an answer.
+
+    Parameters
+    ----------
+    right : number, array or function
+        The right answer.
+    mistakes : dict
+        From what to say to the answer that it is said of.
+    cases : list of tuple
+        The arguments on which functions are tried; none where answers are values.
+    """
+
+    right: Any
+    mistakes: Mapping[str, Any] = field(default_factory=dict)
+    cases: Sequence[tuple[Any, ...]] = ()
+
+    def __call__(self, answer: Any) -> Verdict:
+        """What is to be said of an answer."""
+        if answer is ...:
+            return NOT_YET
+        try:
+            found = self.values(answer)
+        except Exception as error:
+            return wrong(f"It stops with {type(error).__name__}: {error}")
+        if any(value is ... for value in found):
+            return NOT_YET
+        return self.judge(found)
+
+    def judge(self, found: list[Any]) -> Verdict:
+        """What is to be said of the values of an answer."""
+        expected = self.values(self.right)
+        if same(found, expected):
+            return RIGHT
+        for hint, mistake in self.mistakes.items():
+            if same(found, self.values(mistake)):
+                return wrong(hint)
+        return wrong(self.difference(found, expected))
+
+    def values(self, answer: Any) -> list[Any]:
+        """What an answer comes to: itself, or its results."""
+        if not self.cases:
+            return [answer]
+        return [
+            answer(*(np.copy(argument) for argument in case)) for case in self.cases
+        ]
+
+    def difference(self, found: list[Any], expected: list[Any]) -> str:
+        """Where an answer first differs."""
+        for n, (value, right) in enumerate(zip(found, expected, strict=True)):
+            if same([value], [right]):
+                continue
+            if not self.cases:
+                return "It is another value."
+            if np.shape(value) != np.shape(right):
+                return f"Expected shape {np.shape(right)}, got {np.shape(value)}."
+            given = ", ".join(str(argument) for argument in self.cases[n])
+            return f"For {given}\nexpected {right}\ngot {value}"
+        return "Nothing differs."  # pragma: no cover
+
+
+def wrong(text: str) -> Verdict:
+    """A verdict on an answer that is not right.
+
+    Parameters
+    ----------
+    text : str
+        Why.
+
+    Returns
+    -------
+    verdict : Verdict
+        With the text.
+    """
+    return Verdict(False, f"Not right. {text}")
+
+
+def same(found: Sequence[Any], expected: Sequence[Any]) -> bool:
+    """Whether values are equal, but for the last bits of floats.
+
+    Parameters
+    ----------
+    found, expected : list of array or number
+        As many of each.
+
+    Returns
+    -------
+    answer : bool
+        False also where a shape is another, or something is no number.
+    """
+    pairs = [
+        (np.asarray(a), np.asarray(b)) for a, b in zip(found, expected, strict=True)
+    ]
+    if any(a.shape != b.shape or a.dtype.kind not in "biuf" for a, b in pairs):
+        return False
+    return all(
+        np.allclose(a, b, rtol=1e-5, atol=1e-7, equal_nan=True) for a, b in pairs
+    )

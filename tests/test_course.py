@@ -1,0 +1,139 @@
+import importlib.util
+import json
+import re
+from functools import partial
+
+import numpy as np
+import pytest
+from shared import ROOT
+
+from minibitnet import course
+from minibitnet.course.exercise import Exercise, same
+
+NOTEBOOKS = ROOT / "notebooks"
+SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.py"))
+
+
+def stage(source):
+    return source.stem.split("_", 1)[1]
+
+
+def exercises(source):
+    module = importlib.import_module(f"{course.__name__}.{stage(source)}")
+    found = {n: c for n, c in vars(module).items() if n.startswith("check_")}
+    assert len(found) >= 2
+    return found
+
+
+EVERY = [
+    pytest.param(source, name, id=f"{source.stem}-{name}")
+    for source in SOURCES
+    for name in exercises(source)
+]
+every_exercise = pytest.mark.parametrize(("source", "name"), EVERY)
+
+
+@every_exercise
+def test_the_solution_is_right(source, name):
+    place = NOTEBOOKS / "solutions" / source.name
+    spec = importlib.util.spec_from_file_location(f"solutions_{stage(source)}", place)
+    solutions = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(solutions)
+    verdict = exercises(source)[name](getattr(solutions, name.removeprefix("check_")))
+    assert verdict.right, verdict
+
+
+@every_exercise
+def test_each_mistake_is_known_by_its_name(source, name):
+    exercise = exercises(source)[name]
+    assert exercise.mistakes
+    for hint, mistake in exercise.mistakes.items():
+        verdict = exercise(mistake)
+        assert verdict.right is False
+        assert hint in verdict.text
+
+
+@every_exercise
+def test_no_answer_is_not_a_wrong_answer(source, name):
+    exercise = exercises(source)[name]
+    assert exercise(...).right is None
+    if exercise.cases:
+        assert exercise(lambda *arguments: ...).right is None
+
+
+@every_exercise
+def test_an_answer_that_nobody_has_thought_of_is_not_right(source, name):
+    exercise = exercises(source)[name]
+    other = (lambda *arguments: np.zeros(1)) if exercise.cases else 1e9
+    assert exercise(other).right is False
+    assert exercise("seven").right is False
+
+
+@every_exercise
+def test_the_notebook_has_the_exercise(source, name):
+    assert f"{name}(" in source.read_text()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_a_notebook_is_what_its_source_says_and_was_run(source):
+    text = re.sub(r"\A# ---\n.*?# ---\n", "", source.read_text(), flags=re.DOTALL)
+    cells = json.loads(source.with_suffix(".ipynb").read_text())["cells"]
+    written = [cell.strip() for cell in re.split(r"^# %%", text, flags=re.M)[1:]]
+    assert len(cells) == len(written)
+    ran = 0
+    for cell, expected in zip(cells, written, strict=True):
+        lines = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            marked = "\n".join(f"# {line}".rstrip() for line in lines.split("\n"))
+            assert f"[markdown]\n{marked}" == expected
+        else:
+            assert lines == expected
+            ran += 1
+            assert cell["execution_count"] == ran
+            assert not any(
+                output["output_type"] == "error" for output in cell["outputs"]
+            )
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_a_notebook_has_what_every_notebook_has(source):
+    text = source.read_text()
+    assert re.search(r"^# # \d+\. .*\?$", text, re.M)
+    for part in ("You will be able to", " minutes. ", "By hand", "the package"):
+        assert part in text
+    for part in ("wrong otherwise", "## Exercises", "## Summary", "**Next:**"):
+        assert part in text
+    assert "getsource" in text
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (NOTEBOOKS / link).exists(), link
+
+
+def test_a_verdict_says_where_an_answer_differs():
+    check = Exercise(right=np.square, cases=[(np.array([2.0, 3.0]),)])
+    assert repr(check(np.square)) == "Right."
+    assert repr(check(partial(np.add, 1))) == (
+        "Not right. For [2. 3.]\nexpected [4. 9.]\ngot [3. 4.]"
+    )
+    two = Exercise(right=np.square, cases=[(np.array(2.0),), (np.array(3.0),)])
+    assert "For 3.0\nexpected 9.0\ngot 6.0" in repr(two(lambda x: x + x))
+    assert "Expected shape (2,), got ()" in repr(check(np.sum))
+    assert "It stops with TypeError" in repr(check(lambda: 1))
+
+
+def test_an_answer_cannot_change_the_cases():
+    case = np.ones(2)
+    check = Exercise(right=lambda x: x * 2, cases=[(case,)])
+
+    def doubled(x):
+        x *= 2
+        return x
+
+    assert check(doubled).right
+    assert case.tolist() == [1, 1]
+
+
+def test_values_are_the_same_but_for_the_last_bits():
+    assert same([np.float32(0.1), [1, 2]], [0.1, [1, 2]])
+    assert not same([0.1001], [0.1])
+    assert not same([[1]], [1])
+    assert not same([None], [None])
