@@ -221,5 +221,4 @@ check_product(product)
 # - Add up in int32, or in float32 as long as every sum stays below 2**24: the same number to the last bit.
 # - For a token of 2B4T: 602 million additions, as many subtractions, no multiplication.
 #
-# **Next:** BitLinear puts notebooks 1 to 4 together; see [bitlinear.py](../minibitnet/bitlinear.py). The module of this one is
-# [matmul.py](../minibitnet/matmul.py).
+# **Next:** [notebook 5](05_bitlinear.ipynb) puts these four together. The module is [matmul.py](../minibitnet/matmul.py).

@@ -1,0 +1,72 @@
+"""Exercises of notebook 5, what a linear layer is here."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibitnet.absmax import quantize_activations
+from minibitnet.course.exercise import Exercise
+from minibitnet.matmul import ternary_matmul
+
+F32 = NDArray[np.float32]
+Codes = NDArray[np.int8]
+
+rng = np.random.default_rng(5)
+LOUDNESS = np.array([[1], [8], [0.1]], np.float32)
+TOKENS = rng.standard_normal((3, 10), np.float32) * LOUDNESS
+WEIGHTS = rng.integers(-1, 2, (4, 10), np.int8)
+
+
+def _parts(x: F32, w_codes: Codes) -> tuple[F32, F32]:
+    x_codes, x_scale = quantize_activations(x)
+    return ternary_matmul(x_codes, w_codes).astype(np.float32), x_scale
+
+
+def output(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
+    """The right answer to `check_output`."""
+    acc, x_scale = _parts(x, w_codes)
+    return acc * (x_scale * w_scale)
+
+
+def output_divided(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
+    """The scale of the weights on the wrong side."""
+    acc, x_scale = _parts(x, w_codes)
+    return acc * (x_scale / w_scale)
+
+
+def output_unscaled(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
+    """The scale of the weights forgotten."""
+    acc, x_scale = _parts(x, w_codes)
+    return acc * x_scale
+
+
+def output_of_codes(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
+    """The scale of the activations forgotten."""
+    return _parts(x, w_codes)[0] * w_scale
+
+
+def output_unrounded(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
+    """Activations that were never rounded."""
+    return x @ w_codes.T.astype(np.float32) * w_scale
+
+
+check_value = Exercise(
+    right=0.1,
+    mistakes={
+        "That is the sum of the codes. Two scales are to be multiplied by it.": 40,
+        "The scale of the weights is missing.": 0.2,
+        "The scale of the activations is missing.": 20,
+        "You divided by the scale of the weights.": 0.4,
+    },
+)
+check_output = Exercise(
+    right=output,
+    mistakes={
+        "You divide by w_scale. A scale always multiplies codes.": output_divided,
+        "You forgot w_scale: every layer is then too loud or too quiet by a factor of "
+        "its own.": output_unscaled,
+        "You forgot x_scale, which is another one for each token.": output_of_codes,
+        "You never rounded x. That is near, and not the same: the model was trained "
+        "with the rounding.": output_unrounded,
+    },
+    cases=[(TOKENS, WEIGHTS, np.float32(0.5)), (TOKENS[:1], WEIGHTS, np.float32(3))],
+)

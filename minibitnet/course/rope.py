@@ -1,0 +1,71 @@
+"""Exercises of notebook 8, how a token knows its place."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibitnet.course.exercise import Exercise
+from minibitnet.rope import rotate, rotations
+
+F32 = NDArray[np.float32]
+
+X = np.array([1.0, 2.0, -1.0, 0.5, 3.0, -2.0], np.float32)
+
+
+def _angles(d: int, position: int, theta: float) -> F32:
+    angles = position * theta ** (-np.arange(0, d, 2) / d)
+    return angles.astype(np.float32)
+
+
+def turned(x: F32, position: int, theta: float) -> F32:
+    """The right answer to `check_turned`."""
+    cos, sin = rotations(np.array([int(position)]), len(x), float(theta))
+    return rotate(x[None, None], cos, sin)[0, 0]
+
+
+def turned_back(x: F32, position: int, theta: float) -> F32:
+    """The other way round."""
+    return turned(x, -int(position), theta)
+
+
+def turned_neighbours(x: F32, position: int, theta: float) -> F32:
+    """Neighbours taken for pairs."""
+    angles = _angles(len(x), position, theta)
+    a, b = x[0::2], x[1::2]
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([a * cos - b * sin, b * cos + a * sin], axis=1).ravel()
+
+
+def turned_from_one(x: F32, position: int, theta: float) -> F32:
+    """Places counted from one."""
+    return turned(x, int(position) + 1, theta)
+
+
+def turned_alike(x: F32, position: int, theta: float) -> F32:
+    """Every pair by the same angle."""
+    return turned(x, position, 1.0)
+
+
+check_pair = Exercise(
+    right=[-2.0, 1.0],
+    mistakes={
+        "You turned it the other way: (a, b) becomes (a cos - b sin, b cos + a sin).": [
+            2.0,
+            -1.0,
+        ],
+        "That is where it began. A quarter turn moves it.": [1.0, 2.0],
+        "You exchanged the two and turned nothing.": [2.0, 1.0],
+    },
+)
+check_turned = Exercise(
+    right=turned,
+    mistakes={
+        "You turn the other way: by minus the angle.": turned_back,
+        "You took neighbours for pairs. Here a number and the one half a head further "
+        "on are a pair; programs differ in this.": turned_neighbours,
+        "You count places from one. The first token is at place 0, and is not turned."
+        "": turned_from_one,
+        "Every pair turns by the same angle. The later the pair, the slower: "
+        "theta ** (-2 * j / d).": turned_alike,
+    },
+    cases=[(X, 1, 10_000.0), (X, 7, 500_000.0), (X, 0, 10_000.0)],
+)
