@@ -172,5 +172,5 @@ check_turned(turned)
 # - A score then depends on the distance of two tokens, and on nothing else about their places.
 # - Place 0 is not turned: test with two tokens, and with a number worked by hand.
 #
-# **Next:** attention, in [attention.py](../minibitnet/attention.py). The module of this notebook is [rope.py](../minibitnet/rope.py); the
+# **Next:** [notebook 9](09_attention.ipynb), how a token gathers from those before it. The module of this notebook is [rope.py](../minibitnet/rope.py); the
 # paper Su et al., *RoFormer*, 2021, arXiv 2104.09864, section 3.2.

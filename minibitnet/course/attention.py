@@ -1,0 +1,69 @@
+"""Exercises of notebook 9, how a token gathers from the tokens before it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibitnet import attention
+from minibitnet.course.exercise import Exercise
+
+F32 = NDArray[np.float32]
+
+rng = np.random.default_rng(9)
+Q = rng.standard_normal((4, 6)).astype(np.float32)
+KEYS = rng.standard_normal((2, 5, 6)).astype(np.float32)
+VALUES = rng.standard_normal((2, 5, 6)).astype(np.float32)
+
+
+def gathered(q: F32, keys: F32, values: F32) -> F32:
+    """The right answer to `check_gathered`."""
+    return attention.attend(q, keys, values)[1]
+
+
+def gathered_by_turns(q: F32, keys: F32, values: F32) -> F32:
+    """Heads shared out by turns."""
+    order = np.arange(len(q)).reshape(-1, len(keys)).T.ravel()
+    return gathered(q[order], keys, values)[np.argsort(order)]
+
+
+def gathered_unscaled(q: F32, keys: F32, values: F32) -> F32:
+    """The root of d forgotten."""
+    return gathered(q * np.float32(np.sqrt(q.shape[1])), keys, values)
+
+
+def gathered_divided_by_d(q: F32, keys: F32, values: F32) -> F32:
+    """Divided by d, not its root."""
+    return gathered(q / np.float32(np.sqrt(q.shape[1])), keys, values)
+
+
+def gathered_evenly(q: F32, keys: F32, values: F32) -> F32:
+    """Every token alike."""
+    return gathered(np.zeros_like(q), keys, values)
+
+
+def gathered_from_keys(q: F32, keys: F32, values: F32) -> F32:
+    """Keys in place of values."""
+    return gathered(q, keys, keys)
+
+
+check_head = Exercise(
+    right=3,
+    mistakes={
+        "You shared the heads out by turns: 13 modulo 5. Neighbours share: 13 // 4.": 13
+        % 5,
+        "That is the query head itself. There are only five key/value heads.": 13,
+        "13 // 5 has the numbers the wrong way: how many query heads share one?": 2,
+    },
+)
+check_gathered = Exercise(
+    right=gathered,
+    mistakes={
+        "You shared the heads out by turns, h % G. Neighbours share: h // (H // G)."
+        "": gathered_by_turns,
+        "You forgot to divide the scores by the root of d.": gathered_unscaled,
+        "You divide the scores by d. Divide by its root.": gathered_divided_by_d,
+        "Every token weighs the same: are your scores all alike?": gathered_evenly,
+        "You gather keys. Keys are compared with; values are gathered."
+        "": gathered_from_keys,
+    },
+    cases=[(Q, KEYS, VALUES), (Q, KEYS[:, :1], VALUES[:, :1])],
+)

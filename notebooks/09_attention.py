@@ -1,0 +1,211 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 9. How does a token gather from the tokens before it?
+#
+# **You will be able to** compute attention for two tokens by hand; say which heads share what; and explain what a cache keeps, and why
+# it may.
+#
+# 30 minutes. Before: notebooks [5](05_bitlinear.ipynb) and [8](08_rope.ipynb).
+
+# %%
+import numpy as np
+
+np.set_printoptions(precision=3, suppress=True)
+
+# %% [markdown]
+# ## By hand
+#
+# Each token makes three vectors: a *query* (what it looks for), a *key* (what it can be found by), a *value* (what it gives). One head
+# of two coordinates, three tokens; the third one asks.
+
+# %%
+q = np.array([1.0, 0.0])
+keys = np.array([[2.0, 0.0], [0.0, 5.0], [2.0, 1.0]])
+values = np.array([[10.0, 0.0], [0.0, 10.0], [20.0, 20.0]])
+
+# %% [markdown]
+# **Scores**: dot products of the query with each key, divided by the root of the head's length.
+
+# %%
+scores = keys @ q / np.sqrt(2)
+scores
+
+# %% [markdown]
+# **Weights**: softmax makes them positive and add up to one.
+
+# %%
+weights = np.exp(scores) / np.exp(scores).sum()
+weights, weights.sum()
+
+# %% [markdown]
+# **Gather**: the values, so weighted.
+
+# %%
+weights @ values
+
+# %% [markdown]
+# The first and the third key fit equally well; the second does not, so little of its value comes along.
+
+# %% [markdown]
+# ## The same, through the package
+
+# %%
+import inspect
+
+from minibitnet.attention import attend
+
+print(inspect.getsource(attend).split('"""')[-1])
+
+# %%
+attend(q[None].astype("f4"), keys[None].astype("f4"), values[None].astype("f4"))
+
+# %% [markdown]
+# ## Groups
+#
+# 2B4T has twenty query heads and five key/value heads: four neighbouring query heads read the same keys and values. That makes the
+# cache four times smaller. The built-in model has eight and two:
+
+# %%
+import minibitnet as mb
+
+model, tokenizer = mb.load()
+H, G = model.config.num_attention_heads, model.config.num_key_value_heads
+[h // (H // G) for h in range(H)]
+
+# %% [markdown]
+# ## What it looks like
+
+# %%
+import matplotlib.pyplot as plt
+
+text = "Tom saw a red ball. Tom wanted the ball"
+ids = tokenizer.encode(text)
+words = [tokenizer.decode([token]) or "(begin)" for token in ids]
+with mb.trace() as stages:
+    mb.forward(model, ids)
+stages["layers.0.attn_weights"].shape
+
+# %%
+figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained", sharey=True)
+for panel, (L, h) in zip(axes, ((0, 0), (2, 3), (4, 6))):
+    panel.imshow(stages[f"layers.{L}.attn_weights"][h], cmap="Blues", vmin=0, vmax=1)
+    panel.set(title=f"layer {L}, head {h}", xticks=range(len(ids)))
+    panel.set_xticklabels(words, rotation=90)
+axes[0].set(yticks=range(len(ids)), yticklabels=words, ylabel="this token gathers from");
+
+# %% [markdown]
+# Each row adds up to one. Right of the diagonal all is white: a token does not see what comes after it. Nothing is masked for that; its
+# slice of the keys ends at itself.
+
+# %%
+stages["layers.2.attn_weights"][3].sum(axis=1), np.triu(stages["layers.2.attn_weights"][3], 1).max()
+
+# %% [markdown]
+# ## The cache
+#
+# Later tokens change nothing for earlier ones. So keys and values, once computed, are kept, and each new token is computed alone. Reading
+# a text whole, in pieces, or token by token gives the same numbers:
+
+# %%
+cache = mb.KVCache(model.config, capacity=len(ids))
+for token in ids:
+    logits = mb.forward(model, [token], cache, last=True)
+whole = mb.forward(model, ids, last=True)
+np.abs(logits - whole).max(), cache.length
+
+# %% [markdown]
+# Keys go in turned to their place already (notebook 8), so the cache need not know theirs. How large is it for 2B4T?
+
+# %%
+from minibitnet.config import parse_config
+from minibitnet.costs import cache_size
+from minibitnet.files.published import CONFIG
+
+cache_size(parse_config(CONFIG), tokens=4096) / 1e6  # MB, float32
+
+# %% [markdown]
+# ## What goes wrong otherwise
+#
+# **Heads by turns.** `h % G` in place of `h // (H // G)`: the shapes are right, and the model is not.
+
+# %%
+from minibitnet import attention
+from minibitnet.training.judge import bits_per_byte
+
+story = "Lily and Tom went to the park with their mom. They saw a big tree with red apples."
+
+
+def attend_by_turns(q, keys, values):
+    order = np.arange(H).reshape(-1, G).T.ravel()
+    weights, gathered = attend(q[order], keys, values)
+    back = np.argsort(order)
+    return weights[back], gathered[back]
+
+
+right = bits_per_byte(model, tokenizer, [story])
+attention.attend = attend_by_turns
+wrong = bits_per_byte(model, tokenizer, [story])
+attention.attend = attend
+round(right, 3), round(wrong, 3)
+
+# %% [markdown]
+# **The place off by one** when the cache is not empty: tokens stand where their predecessors stood.
+
+# %%
+cache = mb.KVCache(model.config, capacity=len(ids))
+mb.forward(model, ids[:-1], cache)
+cache.length -= 1  # one too few: the last key is overwritten, and the place is wrong
+np.abs(mb.forward(model, ids[-1:], cache, last=True) - whole).max()
+
+# %% [markdown]
+# **Exponents of large numbers.** exp(1000) is infinity. Softmax takes the largest score off first, which changes nothing else.
+
+# %%
+from minibitnet.attention import softmax
+
+with np.errstate(all="ignore"):
+    naive = np.exp(np.float32([1000, 999])) / np.exp(np.float32([1000, 999])).sum()
+naive, softmax(np.float32([1000, 999]))
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** 2B4T has twenty query heads and five key/value heads, counted from 0. Which key/value head does query head 13 read?
+
+# %%
+from minibitnet.course.attention import check_gathered, check_head
+
+answer = ...
+check_head(answer)
+
+# %% [markdown]
+# **2.** Write it for one token: `q` (H, d), `keys` and `values` (G, S, d), to what is gathered, (H, d). A loop over heads is fine.
+
+# %%
+def gathered(q, keys, values):
+    return ...
+
+
+check_gathered(gathered)
+
+# %% [markdown]
+# ## Summary
+#
+# - Scores are `q . k / sqrt(d)`, weights their softmax, and the values are added up with these weights.
+# - Query head h reads key/value head `h // (H // G)`.
+# - What is computed for a token never changes, so keys and values are kept.
+#
+# **Next:** how blocks make a model, in [model.py](../minibitnet/model.py). The module of this notebook is
+# [attention.py](../minibitnet/attention.py); the papers Vaswani et al., *Attention Is All You Need*, 2017, arXiv 1706.03762, and Ainslie et al., *GQA*,
+# 2023, arXiv 2305.13245.
