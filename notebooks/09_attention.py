@@ -181,7 +181,7 @@ naive, softmax(np.float32([1000, 999]))
 # %% [markdown]
 # ## Exercises
 #
-# **1.** 2B4T has twenty query heads and five key/value heads, counted from 0. Which key/value head does query head 13 read?
+# **1.** 2B4T has twenty query heads and five key/value heads, counted from 0. Which key/value head does query head 14 read?
 
 # %%
 from minibitnet.course.attention import check_gathered, check_head
@@ -206,6 +206,6 @@ check_gathered(gathered)
 # - Query head h reads key/value head `h // (H // G)`.
 # - What is computed for a token never changes, so keys and values are kept.
 #
-# **Next:** how blocks make a model, in [model.py](../minibitnet/model.py). The module of this notebook is
+# **Next:** [notebook 10](10_model.ipynb), the whole model. The module of this notebook is
 # [attention.py](../minibitnet/attention.py); the papers Vaswani et al., *Attention Is All You Need*, 2017, arXiv 1706.03762, and Ainslie et al., *GQA*,
 # 2023, arXiv 2305.13245.

@@ -48,10 +48,10 @@ def gathered_from_keys(q: F32, keys: F32, values: F32) -> F32:
 check_head = Exercise(
     right=3,
     mistakes={
-        "You shared the heads out by turns: 13 modulo 5. Neighbours share: 13 // 4.": 13
+        "You shared the heads out by turns: 14 modulo 5. Neighbours share: 14 // 4.": 14
         % 5,
-        "That is the query head itself. There are only five key/value heads.": 13,
-        "13 // 5 has the numbers the wrong way: how many query heads share one?": 2,
+        "That is the query head itself. There are only five key/value heads.": 14,
+        "14 // 5 has the numbers the wrong way: how many query heads share one?": 2,
     },
 )
 check_gathered = Exercise(

@@ -1,0 +1,186 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 10. What happens to a token on its way through the model?
+#
+# **You will be able to** follow one token from its id to the logits, stage by stage; say what each stage adds; and find any
+# intermediate number of any model by its name.
+#
+# 30 minutes. Before: notebooks [5](05_bitlinear.ipynb) to [9](09_attention.ipynb).
+
+# %%
+import numpy as np
+
+import minibitnet as mb
+
+np.set_printoptions(precision=3, suppress=True)
+
+# %% [markdown]
+# ## By hand
+#
+# The smallest model there is: four tokens, vectors of two numbers, no blocks at all. An id picks a row of the embedding; the row is
+# normalized; the logits are its dot products with all rows.
+
+# %%
+E = np.array([[3.0, 0.0], [0.0, 3.0], [-3.0, 0.0], [2.0, 2.0]], np.float32)
+h = E[3]
+normed = h / np.sqrt(np.mean(h**2))
+E @ normed
+
+# %% [markdown]
+# Token 3 resembles itself most, so the model says 3 again, for ever. Blocks are what changes that: each *adds* something to `h`, so that in
+# the end it resembles what comes next.
+
+# %% [markdown]
+# ## The same, through the package
+
+# %%
+import inspect
+
+from minibitnet import model as model_module
+
+print(inspect.getsource(model_module.run).split('"""')[-1])
+
+# %%
+print(inspect.getsource(model_module.run_block).split('"""')[-1])
+
+# %% [markdown]
+# Inside `with mb.trace()` every array is kept under its name:
+
+# %%
+model, tokenizer = mb.load()
+ids = tokenizer.encode("Once upon a")
+with mb.trace() as stages:
+    logits = mb.forward(model, ids)
+len(stages), list(stages)[:4]
+
+# %% [markdown]
+# ## One block, number by number
+#
+# The last token (" a") in layer 0; of each array the first four numbers.
+
+# %%
+prefix = "layers.0."
+for name, array in stages.items():
+    if name.startswith(prefix) and name != "layers.0.attn_weights":
+        last = array[-1].ravel()
+        print(f"{name.removeprefix(prefix):15} {array.dtype!s:8} {last.size:4}  {last[:4]}")
+
+# %% [markdown]
+# Read it from top to bottom with the notebooks before: normalize, round, multiply whole numbers, scale back; turn; gather;
+# normalize, round, multiply, add. Then the same with the gate.
+
+# %% [markdown]
+# ## What it looks like: the token on its way
+#
+# Each block adds to `h`. How large is it, and how much does a block turn it?
+
+# %%
+import matplotlib.pyplot as plt
+
+L = model.config.num_hidden_layers
+way = [stages["embed"]] + [stages[f"layers.{n}.{s}_residual"] for n in range(L) for s in ("attn", "ffn")]
+size = [np.sqrt(np.mean(h[-1] ** 2)) for h in way]
+turn = [np.dot(a[-1], b[-1]) / np.linalg.norm(a[-1]) / np.linalg.norm(b[-1]) for a, b in zip(way, way[1:])]
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+steps = np.arange(len(way)) / 2
+left.plot(steps, size, "o-", ms=4)
+left.set(xlabel="blocks passed", ylabel="size of h")
+right.plot(steps[1:], turn, "o-", ms=4)
+right.set(xlabel="blocks passed", ylabel="cosine to the half before", ylim=(0, 1.05));
+
+# %% [markdown]
+# ## When does it know?
+#
+# Ask at every half block: if the head looked at `h` now, what would it say?
+
+# %%
+from minibitnet import bf16
+from minibitnet.rmsnorm import rms_norm
+
+embedding = bf16.widen(model.lm_head)
+for n, h in enumerate(way):
+    guess = embedding @ rms_norm(h[-1:], model.norm, model.config.rms_norm_eps)[0]
+    best = [tokenizer.decode([int(token)]) for token in np.argsort(-guess)[:4]]
+    print(f"after {n / 2:3} blocks: {best}")
+
+# %% [markdown]
+# ## From the last vector to a word
+
+# %%
+odds = np.exp(logits[-1] - logits[-1].max())
+odds /= odds.sum()
+for token in np.argsort(-odds)[:5]:
+    print(f"{tokenizer.decode([int(token)])!r:10} logit {logits[-1, token]:6.2f}   {odds[token]:.1%}")
+
+# %% [markdown]
+# ## What goes wrong otherwise
+#
+# **A block left out.** Since each block only adds, a model with one missing still speaks:
+
+# %%
+from dataclasses import replace
+
+from minibitnet.training.judge import bits_per_byte
+
+story = "Lily and Tom went to the park with their mom. They saw a big tree with red apples."
+print(f"all        {bits_per_byte(model, tokenizer, [story]):.3f} bits per byte")
+for n in range(L):
+    config = replace(model.config, num_hidden_layers=L - 1)
+    fewer = replace(model, config=config, layers=model.layers[:n] + model.layers[n + 1 :])
+    print(f"without {n}  {bits_per_byte(fewer, tokenizer, [story]):.3f}")
+
+# %% [markdown]
+# **The residual from the wrong place**: what a block adds is added to `h`, not to the normalized token.
+
+# %%
+stages["layers.0.attn_residual"][-1, :4], (stages["layers.0.attn_norm"] + stages["layers.0.o"])[-1, :4]
+
+# %% [markdown]
+# **A head of its own.** In 2B4T the head is the embedding itself (tied); the first release of the file had a copy beside it. Who loads an
+# untied head that is not in the file has logits of random numbers.
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** In which order do these come, inside attention? Give a list of the numbers: 1 the sub-norm, 2 o_proj, 3 the gathering of
+# values, 4 the rounding to 8 bits.
+
+# %%
+from minibitnet.course.model import check_next_token, check_order
+
+answer = ...
+check_order(answer)
+
+# %% [markdown]
+# **2.** Write what comes behind the last block: from `h` (T, D), the `gain` of the last norm (eps is 1e-5) and the `embedding` (V, D) to the
+# likeliest next id.
+
+# %%
+def next_token(h, gain, embedding):
+    return ...
+
+
+check_next_token(next_token)
+
+# %% [markdown]
+# ## Summary
+#
+# - An id picks a row; every block adds twice to it; the last vector is compared with all rows.
+# - Every array has one name, in `trace`, on the cheat sheet and in the tables of other programs.
+# - What only adds can be left out without a crash. So compare numbers, not texts.
+#
+# **Next:** how a text is written token by token, in [decode.py](../minibitnet/decode.py). The module of this notebook is
+# [model.py](../minibitnet/model.py); the names are in [stages.py](../minibitnet/stages.py) and on the [cheat sheet](../CHEATSHEET.md).
