@@ -182,5 +182,5 @@ check_next_token(next_token)
 # - Every array has one name, in `trace`, on the cheat sheet and in the tables of other programs.
 # - What only adds can be left out without a crash. So compare numbers, not texts.
 #
-# **Next:** how a text is written token by token, in [decode.py](../minibitnet/decode.py). The module of this notebook is
+# **Next:** [notebook 11](11_checkpoint.ipynb), how a file becomes a model. The module of this notebook is
 # [model.py](../minibitnet/model.py); the names are in [stages.py](../minibitnet/stages.py) and on the [cheat sheet](../CHEATSHEET.md).

@@ -11,5 +11,5 @@ In this order
     `absmax`    notebook 2
     `packing`   notebook 3
     `matmul`    notebook 4
-    `bitlinear`, `rmsnorm`, `feedforward`, `rope`, `attention`, `model`   5 to 10
+    `bitlinear`, `rmsnorm`, `feedforward`, `rope`, `attention`, `model`, `checkpoint`
 """
