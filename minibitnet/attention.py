@@ -42,6 +42,8 @@ array([ 2.,  2., 20., 20.], dtype=float32)
 """
 
 from dataclasses import dataclass
+from math import prod
+from mmap import mmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,9 +89,8 @@ class KVCache:
         L, G, d = config.num_hidden_layers, config.num_key_value_heads, config.head_dim
         self.capacity = capacity = min(capacity, config.max_position_embeddings)
         self.length = 0  # S: tokens held
-        # The system gives memory to zeros only as they are written.
-        self.keys = np.zeros((L, G, capacity, d), np.float32)
-        self.values = np.zeros((L, G, capacity, d), np.float32)
+        self.keys = unwritten((L, G, capacity, d))
+        self.values = unwritten((L, G, capacity, d))
 
     def truncate(self, length: int) -> None:
         """Forget all tokens but the first.
@@ -107,6 +108,23 @@ class KVCache:
         if not 0 <= length <= self.length:
             raise ValueError(f"length must be from 0 to {self.length}, got {length}")
         self.length = length
+
+
+def unwritten(shape: tuple[int, ...]) -> F32:
+    """An array of zeros that takes memory only as it is written, page by page.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+
+    Returns
+    -------
+    array : ndarray of any shape, float32
+        ``np.zeros`` asks for huge pages, and one number would take a whole one.
+    """
+    memory = mmap(-1, 4 * prod(shape))
+    return np.frombuffer(memory, np.float32).reshape(shape)
 
 
 def attention(

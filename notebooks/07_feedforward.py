@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 7. What does squaring do to ReLU?
 #
-# **You will be able to** compute the gated feed-forward by hand; say why nine in ten of its numbers are zero; and recognize the most
+# **You will be able to** compute the gated feed-forward by hand; say why most of its numbers are zero; and recognize the most
 # common wrong port of this model, which still speaks fluently.
 #
 # 20 minutes. Before: [notebook 6](06_rmsnorm.ipynb).
@@ -103,7 +103,7 @@ axes.legend(frameon=False, ncols=2, loc="upper center");
 
 # %% [markdown]
 # The gate closes for many; of the rest most are so small beside the largest that eight bits round them to 0. What is 0 need not be
-# multiplied: `down_proj` reads one column in ten or so, and that is how the kernel `auto` computes it.
+# multiplied: `down_proj` needs one column in five to ten, and that is how the kernel `auto` computes it.
 
 # %%
 from minibitnet.kernels import SPARSE

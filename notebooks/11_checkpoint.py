@@ -200,5 +200,5 @@ check_matrix(matrix)
 # - Widening bfloat16 is a shift by 16; it is not float16.
 # - Whether a scale multiplies or divides, and which activation the gate has, stands in `config.json` only.
 #
-# **Next:** the decode loop, in [decode.py](../minibitnet/decode.py). The modules of this notebook are [tensorfile.py](../minibitnet/files/tensorfile.py),
+# **Next:** [notebook 12](12_sampling.ipynb), how logits become a text. The modules of this notebook are [tensorfile.py](../minibitnet/files/tensorfile.py),
 # [bf16.py](../minibitnet/bf16.py) and [checkpoint.py](../minibitnet/checkpoint.py).

@@ -1,3 +1,6 @@
+import mmap
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minibitnet import KVCache, forward, trace
 from minibitnet.attention import attend, attention, softmax
+from minibitnet.config import parse_config
+from minibitnet.files.published import CONFIG
 from minibitnet.rope import rotations
 
 # Small enough that a rounding of a score, at most 16, does not grow in exp
@@ -156,3 +161,18 @@ def test_a_cache_cannot_keep_what_it_does_not_hold(model, length):
     with pytest.raises(ValueError, match=f"length must be from 0 to 3, got {length}"):
         cache.truncate(length)
     assert cache.length == 3
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+def test_a_cache_takes_memory_only_for_what_it_holds():
+    def resident():
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * mmap.PAGESIZE
+
+    sizes = CONFIG | {"num_hidden_layers": 10, "max_position_embeddings": 4096}
+    before = resident()
+    cache = KVCache(parse_config(sizes), 4096)  # of 210 MB
+    cache.keys[:, :, :8] = 1
+    cache.values[:, :, :8] = 1
+    assert resident() - before < 5e6
+    assert cache.keys[:, :, 8:].max() == 0

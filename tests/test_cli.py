@@ -34,7 +34,8 @@ def test_generate_writes_the_prompt_and_what_follows(capsys, speaking):
     words = ("generate", "hello", "--model", speaking, "--max-new-tokens", 5)
     status, out, err = run(capsys, *words)
     model, tokenizer = mb.load(speaking)
-    tokens = mb.generate(model, tokenizer.encode("hello"), max_new_tokens=5)
+    ids, as_2b4t = tokenizer.encode("hello"), {"temperature": 0.6, "top_p": 0.9}
+    tokens = mb.generate(model, ids, max_new_tokens=5, **as_2b4t)
     text = "".join(tokenizer.stream(tokens)).translate(options.CONTROLS)
     assert (status, out) == (0, f"hello{text}\n")
     assert "tokens read" in err
@@ -48,7 +49,7 @@ def test_what_could_upset_a_terminal_is_not_printed(capsys):
 
 def test_generate_as_json(capsys, speaking):
     words = ("generate", "hello", "--model", speaking, "--max-new-tokens", 3, "--json")
-    report = json.loads(run(capsys, *words)[1])
+    report = json.loads(run(capsys, *words, "--temperature", 0)[1])
     model, tokenizer = mb.load(speaking)
     ids = tokenizer.encode("hello")
     assert report["ids"] == ids
@@ -66,6 +67,8 @@ def test_generate_reads_and_writes_ids_without_a_tokenizer(capsys, checkpoint):
         checkpoint,
         "--max-new-tokens",
         4,
+        "--temperature",
+        0,
     )
     status, out, _ = run(capsys, *words)
     expected = list(mb.generate(mb.load(checkpoint)[0], [1, 2, 3], max_new_tokens=4))

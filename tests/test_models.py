@@ -50,12 +50,23 @@ def test_it_has_learned_english(built_in):
     assert backwards > 2 * cost
 
 
-def test_an_answer_ends_by_itself(built_in):
+def test_answers_are_about_what_was_asked_for_and_end(built_in):
     model, tokenizer = built_in
-    ids = tokenizer.chat([{"role": "user", "content": "Tell me a story about a dog."}])
-    new = list(mb.generate(model, ids, max_new_tokens=340, temperature=0.7, top_p=0.9))
-    assert new[-1] in model.config.eos_token_ids
-    assert "dog" in tokenizer.decode(new)
+    animals = ("fox", "dog", "bear", "cat", "bird")
+    asked = others = ended = 0
+    for animal in animals:
+        request = {"role": "user", "content": f"Tell me a story about a {animal}."}
+        ids = tokenizer.chat([request])
+        options = {"temperature": 0.6, "top_p": 0.9}
+        new = list(mb.generate(model, ids, max_new_tokens=300, **options))
+        story = tokenizer.decode(new)
+        asked += animal in story
+        others += sum(other in story for other in animals if other != animal)
+        ended += new[-1] in model.config.eos_token_ids
+    # By chance an animal is in a story as often as any other: a fourth of `others`.
+    assert asked >= 2
+    assert asked > others / 4
+    assert ended >= 3
 
 
 def test_without_a_model_the_command_takes_it_and_says_so_once(capsys, monkeypatch):

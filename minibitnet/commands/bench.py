@@ -176,6 +176,8 @@ def measure_all(
                 bar.set_postfix_str(f"{job.way}, {job.threads} threads")
                 with context.Pool(1) as pool:
                     reports[-1].append(pool.apply(measure, (job,)))
+                    pool.close()
+                    pool.join()  # leaving the ``with`` would break it off
                 bar.update()
     machine = {key: median(m[key] for m in machines) for key in machines[0]}
     return machine, reports

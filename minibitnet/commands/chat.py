@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--system", metavar="TEXT", help="a first message, from the system"
     )
-    options.add_sampling(parser, temperature=0.6, top_p=0.9)
+    options.add_sampling(parser)
 
 
 def run(args: argparse.Namespace) -> int:

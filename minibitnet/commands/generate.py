@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ids", metavar="IDS", help="token ids instead, as 1,2,3; writes ids too"
     )
     options.add_model(parser)
-    options.add_sampling(parser, temperature=0.0, top_p=1.0)
+    options.add_sampling(parser)
     parser.add_argument(
         "--json", action="store_true", help="one JSON object at the end"
     )

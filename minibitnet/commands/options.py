@@ -46,19 +46,13 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_sampling(
-    parser: argparse.ArgumentParser, temperature: float, top_p: float
-) -> None:
-    """How to choose tokens.
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """How to choose tokens; by default as the generation_config.json of 2B4T says.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
         Of the command.
-    temperature : float
-        The default.
-    top_p : float
-        The default.
     """
     add = parser.add_argument
     add(
@@ -71,9 +65,9 @@ def add_sampling(
     add(
         "--temperature",
         type=float,
-        default=temperature,
+        default=0.6,
         metavar="X",
-        help=f"0 takes the likeliest token each time (default {temperature})",
+        help="0 takes the likeliest token each time (default 0.6)",
     )
     add(
         "--top-k",
@@ -85,9 +79,9 @@ def add_sampling(
     add(
         "--top-p",
         type=float,
-        default=top_p,
+        default=0.9,
         metavar="P",
-        help=f"draw from this share of the odds (default {top_p})",
+        help="draw from this share of the odds (default 0.9)",
     )
     add(
         "--seed",

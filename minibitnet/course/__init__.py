@@ -11,5 +11,6 @@ In this order
     `absmax`    notebook 2
     `packing`   notebook 3
     `matmul`    notebook 4
-    `bitlinear`, `rmsnorm`, `feedforward`, `rope`, `attention`, `model`, `checkpoint`
+    `bitlinear`, `rmsnorm`, `feedforward`, `rope`, `attention`, `model`, `checkpoint`,
+    `sampling`  notebooks 5 to 12
 """

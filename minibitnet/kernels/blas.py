@@ -75,7 +75,7 @@ def blas_matmul_packed(
     T, R = len(x_codes), len(packed)
     x = x_codes.astype(np.float32)
     acc = np.empty((T, CODES_PER_BYTE, R), np.int32)
-    rows = -(-BLOCK // max(1, N))
+    rows = min(R, -(-BLOCK // max(1, N)))
 
     def work(first: int, last: int) -> None:
         space = np.empty((N * rows, CODES_PER_BYTE), np.float32)
@@ -89,6 +89,6 @@ def blas_matmul_packed(
             bands = product.reshape(T, r, CODES_PER_BYTE).swapaxes(1, 2)
             acc[:, :, start : start + r] = bands
 
-    cost = CODES_PER_BYTE * BLOCK * (T + UNPACKING)
-    split(work, -(-R // rows), WORTH // cost)
+    cost = CODES_PER_BYTE * rows * N * (T + UNPACKING)
+    split(work, -(-R // rows), WORTH // max(1, cost))
     return acc.reshape(T, CODES_PER_BYTE * R)

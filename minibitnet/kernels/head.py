@@ -45,7 +45,7 @@ def project(x: NDArray[np.float32], bits: NDArray[Any]) -> NDArray[np.float32]:
     y = np.empty((len(x), M), np.float32)
 
     def work(first: int, last: int) -> None:
-        space = np.empty((ROWS, N), np.uint32)
+        space = np.empty((min(ROWS, M), N), np.uint32)
         for start in range(ROWS * first, min(ROWS * last, M), ROWS):
             block = bits[start : start + ROWS]
             wide = bf16.widen(block, space[: len(block)])

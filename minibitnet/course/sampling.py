@@ -1,0 +1,66 @@
+"""Exercises of notebook 12, how logits become a text."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibitnet.course.exercise import Exercise
+from minibitnet.sampling import probabilities
+
+Numbers = NDArray[np.float64]
+
+LOGITS = np.log(np.array([0.5, 0.1, 0.25, 0.15]))
+
+
+def odds(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+    """The right answer to `check_odds`."""
+    single = logits.astype(np.float32)
+    return probabilities(single, float(temperature), top_p=float(top_p))
+
+
+def odds_multiplied(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+    """Multiplied by the temperature."""
+    return odds(logits * temperature * temperature, temperature, top_p)
+
+
+def odds_uncut(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+    """The tail left on."""
+    return odds(logits, temperature, 1.0)
+
+
+def odds_cut_short(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+    """The token that reaches the share left out."""
+    powers = odds(logits, temperature, 1.0)
+    order = np.argsort(-powers)
+    kept = order[np.cumsum(powers[order]) <= top_p]
+    out = np.zeros_like(powers)
+    out[kept] = powers[kept]
+    total = out.sum()
+    return out / total if total else out
+
+
+def odds_not_whole(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+    """They do not add up to one."""
+    powers = odds(logits, temperature, 1.0)
+    return np.where(odds(logits, temperature, top_p) > 0, powers, 0)
+
+
+check_share = Exercise(
+    right=2,
+    mistakes={
+        "One token has 0.5, which is less than 0.6. Take the next, too.": 1,
+        "Two have 0.75 already, and that is enough.": 3,
+    },
+)
+check_odds = Exercise(
+    right=odds,
+    mistakes={
+        "You multiply by the temperature. Divide: below 1 it sharpens."
+        "": odds_multiplied,
+        "You left the tail on. Keep the likeliest until they make up top_p."
+        "": odds_uncut,
+        "You left out the token that reaches top_p. It is the last one kept."
+        "": odds_cut_short,
+        "What is kept must add up to one again.": odds_not_whole,
+    },
+    cases=[(LOGITS, 1.0, 0.6), (LOGITS, 0.5, 0.9), (LOGITS, 2.0, 0.8)],
+)
