@@ -1,10 +1,15 @@
 """Two small random models: the body of 2B4T and the body of Llama."""
 
 import pytest
+from hypothesis import settings
 
 import minibitnet
 from minibitnet.files.published import CONFIG
 from minibitnet.synth import write_checkpoint
+
+# A slow machine is no mistake. All else stays as it is, under CI as elsewhere.
+settings.register_profile("patient", parent=settings.default, deadline=None)
+settings.load_profile("patient")
 
 # Every letter another number, and matrices whose rows are no multiple of 4
 SMALL = CONFIG | {
