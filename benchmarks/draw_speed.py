@@ -18,13 +18,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minibitnet.assemble import matrices
 from minibitnet.config import parse_config
+from minibitnet.costs import count_weights
 from minibitnet.files.published import CONFIG
 
-C = parse_config(CONFIG)
-WEIGHTS = C.num_hidden_layers * sum(M * N for M, N in matrices(C).values())
-HEAD = C.vocab_size * C.hidden_size
+C = parse_config(CONFIG)  # its head is the embedding
+WEIGHTS, HEAD, _ = count_weights(C)
 BYTES = {  # of a ternary weight and of one of the head, as a way keeps them
     "auto": (2 / 7, 2),  # for one token; more are computed from packed bytes
     "lookup": (2 / 7, 2),

@@ -7,25 +7,29 @@ weights, or weights and activations (BitNet b1.58)::
     python benchmarks/ternary_cost.py learn.txt --judge judge.txt --out ternary_cost
 
 It prints a table and writes ``ternary_cost.json`` and ``ternary_cost.png`` to the
-directory. The sizes are those of the built-in model.
+directory. The options are those of ``minibitnet train``; the sizes, unless given, those
+of the built-in model.
 """
 
 import argparse
 import json
 import math
-import os
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 from tqdm import tqdm
 
-from minibitnet.commands.train import make_config
+from minibitnet.commands.train import (
+    add_arguments,
+    choose_documents,
+    make_config,
+    make_settings,
+)
 from minibitnet.config import parse_config
 from minibitnet.training.adamw import AdamW
-from minibitnet.training.loop import Settings, draw_parameters, train
+from minibitnet.training.loop import draw_parameters, train
 from minibitnet.training.network import Rounding, forward, round_matrices
-from minibitnet.training.schedule import Schedule
-from minibitnet.training.texts import encode_documents, read_documents
+from minibitnet.training.texts import encode_documents
 from minibitnet.training.vocabulary import train_vocabulary
 
 WAYS = {  # name: what is rounded, bits of a weight
@@ -38,24 +42,10 @@ SMOOTH = 20  # steps, in the picture
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add = parser.add_argument
-    add("files", nargs="+", type=Path)
-    add("--judge", type=Path, required=True)
-    add("--out", type=Path, required=True)
-    for flag, default in (
-        ("hidden-size", 256),
-        ("intermediate-size", 688),
-        ("layers", 6),
-        ("heads", 8),
-        ("kv-heads", 2),
-        ("vocab-size", 4096),
-        ("context", 384),
-        ("texts", 10),
-        ("steps", 300),
-        ("seed", 0),
-        ("threads", os.cpu_count() or 1),
-    ):
-        add(f"--{flag}", type=int, default=default)
+    add_arguments(parser)
+    parser.set_defaults(
+        context=384, texts=10, steps=300, warmup=50, high=4e-3, low=2e-3
+    )
     return parser.parse_args()
 
 
@@ -76,15 +66,7 @@ def bits_per_byte(parameters, config, rounding, inner, documents):
 def run(name, config, row, inner, judge, args):
     """Train one way; its losses and what the held-out text costs."""
     rounding, bits = WAYS[name]
-    schedule = Schedule(args.steps, 50, high=4e-3, low=2e-3, peak_decay=0.1)
-    settings = Settings(
-        schedule,
-        texts=args.texts,
-        context=args.context,
-        seed=args.seed,
-        threads=args.threads,
-        rounding=rounding,
-    )
+    settings = replace(make_settings(args), rounding=rounding)
     optimizer = AdamW(draw_parameters(config, args.seed))
     reports = tqdm(train(optimizer, config, row, settings), name, args.steps)
     losses = [report["loss"] / math.log(2) for report in reports]
@@ -121,7 +103,7 @@ def draw(results, file):
 
 def main():
     args = parse_arguments()
-    learn, judge = read_documents(args.files), read_documents([args.judge])
+    learn, judge = choose_documents(args)
     inner = train_vocabulary(learn, args.vocab_size)
     config = parse_config(make_config(args, inner.token_to_id))
     row = encode_documents(inner, learn)

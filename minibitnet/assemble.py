@@ -50,7 +50,10 @@ from minibitnet.model import Block, Model
 from minibitnet.shelf import ATTN_SUB_NORM, FFN_SUB_NORM, FLOATS, Shelf
 
 QKV = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+OUT = ("self_attn.o_proj",)
 GATE_UP = ("mlp.gate_proj", "mlp.up_proj")
+DOWN = ("mlp.down_proj",)
+GROUPS = (QKV, OUT, GATE_UP, DOWN)  # matrices that read the same input
 
 
 def matrices(config: Config) -> dict[str, tuple[int, int]]:
@@ -166,13 +169,13 @@ def build_block(shelf: Shelf, layer: str, kernel: str) -> Block:
         self_attn=Attention(
             qkv_proj=build_bit_linear(shelf, layer, QKV, kernel),
             attn_sub_norm=shelf.sub_norm(layer, ATTN_SUB_NORM, attn_width),
-            o_proj=build_bit_linear(shelf, layer, ["self_attn.o_proj"], kernel),
+            o_proj=build_bit_linear(shelf, layer, OUT, kernel),
         ),
         post_attention_layernorm=shelf.gain(f"{layer}.post_attention_layernorm", D),
         mlp=FeedForward(
             gate_up_proj=build_bit_linear(shelf, layer, GATE_UP, kernel),
             ffn_sub_norm=shelf.sub_norm(layer, FFN_SUB_NORM, ffn_width),
-            down_proj=build_bit_linear(shelf, layer, ["mlp.down_proj"], kernel),
+            down_proj=build_bit_linear(shelf, layer, DOWN, kernel),
         ),
     )
 

@@ -50,7 +50,7 @@ and the embedding at 16:
 
 from typing import NamedTuple
 
-from minibitnet.assemble import matrices, norms
+from minibitnet.assemble import GROUPS, matrices, norms
 from minibitnet.config import Config
 from minibitnet.kernels.lookup import CHUNK, GROUP, HIGH
 
@@ -180,15 +180,7 @@ def count_scaling(config: Config) -> Operations:
         that becomes a real number again.
     """
     shapes = matrices(config)
-    inputs = sum(
-        shapes[name][1]
-        for name in (
-            "self_attn.q_proj",
-            "self_attn.o_proj",
-            "mlp.gate_proj",
-            "mlp.down_proj",
-        )
-    )
+    inputs = sum(shapes[names[0]][1] for names in GROUPS)
     outputs = sum(M for M, _ in shapes.values())
     return Operations(0, 0, config.num_hidden_layers * (inputs + outputs), 0)
 
@@ -247,13 +239,7 @@ def count_look_ups(config: Config) -> Operations:
     """
     adds = look_ups = 0
     shapes = matrices(config)
-    joined = (  # as the model joins them
-        ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-        ("self_attn.o_proj",),
-        ("mlp.gate_proj", "mlp.up_proj"),
-        ("mlp.down_proj",),
-    )
-    for names in joined:
+    for names in GROUPS:
         groups = -(-shapes[names[0]][1] // (CHUNK * GROUP)) * CHUNK
         look_ups += groups * sum(shapes[name][0] for name in names)
         parts = 3**HIGH * (HIGH - 1) + 3 ** (GROUP - HIGH) * (GROUP - HIGH - 1)

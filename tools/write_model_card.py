@@ -19,6 +19,7 @@ import numpy as np
 
 import minibitnet as mb
 from minibitnet.commands.train import LOG
+from minibitnet.costs import count_weights
 from minibitnet.training.judge import bits_per_byte
 from minibitnet.training.texts import read_documents
 
@@ -106,17 +107,11 @@ def main(trained, judge_file, out):
     judge = read_documents([judge_file])
     cost = bits_per_byte(model, tokenizer, judge, quiet=False)
     zeros = [shares[1] for shares in reports[-1]["codes"].values()]
-    c = model.config
-    matrices = c.num_hidden_layers * (
-        (2 * c.num_attention_heads + 2 * c.num_key_value_heads)
-        * c.head_dim
-        * c.hidden_size
-        + 3 * c.hidden_size * c.intermediate_size
-    )
+    weights = count_weights(model.config)
     card = TEMPLATE.read_text().format(
-        config=c,
-        ternary=matrices,
-        embedding=c.vocab_size * c.hidden_size,
+        config=model.config,
+        ternary=weights.ternary,
+        embedding=weights.embedding,
         size=(out / "model.safetensors").stat().st_size,
         steps=len(logged),
         hours=hours,

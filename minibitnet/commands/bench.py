@@ -29,6 +29,8 @@ from minibitnet.kernels import KERNELS
 from minibitnet.kernels.threads import count_threads
 from minibitnet.synth import write_checkpoint
 
+KNOWN = (*KERNELS, *BASELINES)
+
 
 def numbers(text: str) -> tuple[int, ...]:
     """Whole numbers with commas between.
@@ -64,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ways",
         default="auto,lookup,blas,popcount",
         metavar="NAMES",
-        help=f"which of {', '.join([*KERNELS, *BASELINES])} (default %(default)s)",
+        help=f"which of {', '.join(KNOWN)} (default %(default)s)",
     )
     threads = ",".join(sorted({"1", str(count_threads(None))}))
     add("--threads", type=numbers, default=numbers(threads), metavar="N,N")
@@ -103,9 +105,8 @@ def run(args: argparse.Namespace) -> int:
     """
     ways = args.ways.split(",")
     for way in ways:
-        if way not in {*KERNELS, *BASELINES}:
-            known = ", ".join([*KERNELS, *BASELINES])
-            raise ValueError(f"--ways must be of {known}, got {way!r}")
+        if way not in KNOWN:
+            raise ValueError(f"--ways must be of {', '.join(KNOWN)}, got {way!r}")
     with checkpoint(args.model) as directory:
         jobs = [
             Job(directory, way, threads, args.prefill, args.decode, args.patience)

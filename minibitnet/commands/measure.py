@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from minibitnet import bf16
 from minibitnet.attention import KVCache
-from minibitnet.checkpoint import load
+from minibitnet.checkpoint import load, open_checkpoint
 from minibitnet.config import Config
 from minibitnet.kernels import KERNELS, prepare_each
 from minibitnet.kernels.threads import split
@@ -59,9 +59,7 @@ def measure(job: Job) -> dict[str, Any]:
     run, config, model = prepare(job)
     report: dict[str, Any] = {"load": time.perf_counter() - start}
     ids = np.random.default_rng(0).integers(0, config.vocab_size, 4096)
-    rate = 1 / min(
-        decode(run, ids, 0, job.patience)
-    )  # the first is slow, and no matter
+    rate = 1 / min(decode(run, ids, 0, job.patience))  # the first step is slow
     report["prefill"], report["decode"] = {}, {}
     for T in job.prefill:
         if T / rate < job.patience and T <= config.max_position_embeddings:
@@ -255,8 +253,6 @@ def prepare_transformers(
     """
     import torch
     from transformers import AutoModelForCausalLM, DynamicCache
-
-    from minibitnet.checkpoint import open_checkpoint
 
     torch.set_num_threads(job.threads)
     model = AutoModelForCausalLM.from_pretrained(job.directory, dtype=torch.bfloat16)

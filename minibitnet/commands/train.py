@@ -169,6 +169,29 @@ def make_config(args: argparse.Namespace, token_to_id: Any) -> dict[str, Any]:
     }
 
 
+def make_settings(args: argparse.Namespace) -> Settings:
+    """How to train.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What was given.
+
+    Returns
+    -------
+    settings : Settings
+        With weights and activations rounded.
+    """
+    return Settings(
+        Schedule(args.steps, args.warmup, args.high, args.low, args.decay),
+        texts=args.texts,
+        context=args.context,
+        clip=args.clip,
+        seed=args.seed,
+        threads=args.threads,
+    )
+
+
 def run_steps(
     optimizer: AdamW, config: Config, row: Any, args: argparse.Namespace
 ) -> None:
@@ -189,14 +212,7 @@ def run_steps(
     if state.exists():
         load_state(optimizer, state)
     keep_lines(log, optimizer.steps)
-    settings = Settings(
-        Schedule(args.steps, args.warmup, args.high, args.low, args.decay),
-        texts=args.texts,
-        context=args.context,
-        clip=args.clip,
-        seed=args.seed,
-        threads=args.threads,
-    )
+    settings = make_settings(args)
     tokens = args.texts * args.context
     with (
         log.open("a") as lines,

@@ -75,7 +75,7 @@ WAYS_HIGH, WAYS_LOW = ways(HIGH), ways(GROUP - HIGH)
 # A byte's four stored codes, far enough apart that base-3 numbers grow side by side
 EVERY_BYTE = np.arange(256, dtype=np.uint64)
 LANES: NDArray[np.uint64] = np.bitwise_or.reduce(
-    [(EVERY_BYTE >> shift & 3) << 16 * band for band, shift in enumerate(SHIFTS)]
+    [((EVERY_BYTE >> shift) & 3) << (16 * band) for band, shift in enumerate(SHIFTS)]
 )
 
 

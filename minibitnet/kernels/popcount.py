@@ -103,7 +103,7 @@ def popcount_matmul(
 
 def _one_token(x: NDArray[np.int8], planes: NDArray[np.uint64]) -> NDArray[np.int32]:
     """The sums of all rows for one token, (4 * R,)."""
-    bits = x.view(np.uint8) >> np.arange(8, dtype=np.uint8)[:, None] & 1
+    bits = (x.view(np.uint8) >> np.arange(8, dtype=np.uint8)[:, None]) & 1
     x_planes = to_words(bits == 1)  # (8, W)
 
     def work(first: int, last: int) -> NDArray[np.int32]:

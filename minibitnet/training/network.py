@@ -25,7 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.assemble import (
+    DOWN,
     GATE_UP,
+    GROUPS,
+    OUT,
     QKV,
     matrices,
     norms,
@@ -43,9 +46,6 @@ from minibitnet.training.straight_through import Rounded, bit_linear, round_weig
 
 Parameters = dict[str, Floats]
 EMBEDDING, FINAL_NORM = "model.embed_tokens.weight", "model.norm.weight"
-# Matrices that read the same input
-OUT, DOWN = ("self_attn.o_proj",), ("mlp.down_proj",)
-GROUPS = (QKV, OUT, GATE_UP, DOWN)
 
 
 @dataclass(frozen=True)
