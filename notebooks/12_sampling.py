@@ -125,7 +125,8 @@ print("tokens read for 100 new ones, with cache:", len(steps), " without:", step
 # goes on with a question of its own. Ours knows two as well:
 
 # %%
-model.config.eos_token_ids, [tokenizer.inner.id_to_token(t) for t in sorted(model.config.eos_token_ids)]
+ends = sorted(model.config.eos_token_ids)
+ends, [tokenizer.inner.id_to_token(token) for token in ends]
 
 # %%
 from dataclasses import replace
@@ -178,5 +179,5 @@ check_odds(odds)
 # - Prefill reads the prompt at once; each decode step reads one token and writes one.
 # - A text ends at any of several ids, at a full cache, or at a limit.
 #
-# **Next:** conversations, in [tokenizer.py](../minibitnet/tokenizer.py). The modules of this notebook are [sampling.py](../minibitnet/sampling.py) and
+# **Next:** [notebook 13](13_tokenizer.ipynb), how a conversation becomes a row of numbers. The modules of this notebook are [sampling.py](../minibitnet/sampling.py) and
 # [decode.py](../minibitnet/decode.py); top-p is of Holtzman et al., *The Curious Case of Neural Text Degeneration*, 2019, arXiv 1904.09751.

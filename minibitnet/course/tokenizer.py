@@ -1,0 +1,121 @@
+"""Exercises of notebook 13, how a conversation becomes a row of numbers."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibitnet.course.exercise import Exercise
+from minibitnet.models import BUILT_IN
+from minibitnet.tokenizer import Tokenizer, load_tokenizer
+
+Ids = NDArray[np.int64]
+
+
+def join(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """The right answer to `check_join`."""
+    out: list[int] = []
+    for token in ids:
+        if token == right and out and out[-1] == left:
+            out[-1] = int(new)
+        else:
+            out.append(int(token))
+    return np.array(out)
+
+
+def join_backwards(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """From the last to the first."""
+    return join(ids[::-1], right, left, new)[::-1]
+
+
+def join_once(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """Only the first."""
+    for n in range(len(ids) - 1):
+        if ids[n] == left and ids[n + 1] == right:
+            return np.concatenate([ids[:n], [new], ids[n + 2 :]])
+    return ids
+
+
+def join_and_keep(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """The right one left standing."""
+    follows = np.append(ids[1:] == right, False)
+    return np.where((ids == left) & follows, new, ids)
+
+
+def join_twice(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """A token used for two pairs."""
+    starts = (ids == left) & np.append(ids[1:] == right, False)
+    ends = np.append(False, starts[:-1])
+    return np.where(starts, new, ids)[starts | ~ends]
+
+
+def _built_in() -> Tokenizer:
+    tokenizer = load_tokenizer(BUILT_IN)
+    assert tokenizer is not None
+    return tokenizer
+
+
+TOKENIZER = _built_in()
+
+
+def prompt(content: str) -> list[int]:
+    """The right answer to `check_prompt`."""
+    return TOKENIZER.chat([{"role": "user", "content": str(content)}])
+
+
+def prompt_with(before: str, after: str, content: str) -> list[int]:
+    """A prompt with other words around the content."""
+    return TOKENIZER.encode(f"{before}{str(content).strip()}{after}")
+
+
+check_count = Exercise(
+    right=4,
+    mistakes={
+        "·the is made of ·t and he: rank 3 joins them again.": 5,
+        "The second word has no t: · he n are three tokens, and ·the is one more.": 2,
+        "That is every letter. Merge those pairs that are in the table.": 8,
+        "No token reaches across the cut, and the table has no · he.": 3,
+    },
+)
+check_join = Exercise(
+    right=join,
+    mistakes={
+        "You go from the last to the first. Of three equal ones the first two are "
+        "joined.": join_backwards,
+        "You join the first pair only. All of them are joined.": join_once,
+        "The right one of the pair is still there. Two tokens become one."
+        "": join_and_keep,
+        "A token is used for two pairs. What was joined is gone.": join_twice,
+    },
+    cases=[
+        (np.array([5, 1, 2, 7, 1, 2, 2, 1]), 1, 2, 9),
+        (np.array([3, 3, 3, 4]), 3, 3, 8),
+        (np.array([4]), 3, 3, 8),
+    ],
+)
+check_prompt = Exercise(
+    right=prompt,
+    mistakes={
+        "The blank after the last colon is missing.": lambda content: prompt_with(
+            "User: ", "<|eot_id|>Assistant:", content
+        ),
+        "There are line breaks. The template has none.": lambda content: prompt_with(
+            "User: ", "<|eot_id|>\nAssistant: ", content
+        ),
+        "The roles begin with capitals.": lambda content: prompt_with(
+            "user: ", "<|eot_id|>assistant: ", content
+        ),
+        "The message does not end: <|eot_id|> is missing.": lambda content: prompt_with(
+            "User: ", "Assistant: ", content
+        ),
+        "The content is not stripped.": lambda content: TOKENIZER.encode(
+            f"User: {content}<|eot_id|>Assistant: "
+        ),
+        "There are two begin-of-texts. encode puts one there.": lambda content: (
+            TOKENIZER.bos_ids + prompt(content)
+        ),
+        "There is no begin-of-text.": lambda content: prompt(content)[1:],
+        "Nothing says that it is the assistant's turn.": lambda content: prompt_with(
+            "User: ", "<|eot_id|>", content
+        ),
+    },
+    cases=[("  Hi ",), ("Tell me a story about a dog.\n",)],
+)
