@@ -1,16 +1,20 @@
 """What stands on the cheat sheet and is not an example is held here."""
 
 import re
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from shared import ROOT
 
 import minibitnet as mb
-from minibitnet import attention, bitlinear
+from minibitnet import bitlinear
 from minibitnet.assemble import matrices
 from minibitnet.config import parse_config
+from minibitnet.course.stages import port_a, port_b, port_c, port_d
 from minibitnet.files.published import CONFIG
 from minibitnet.kernels import blas
 from minibitnet.stages import EMBED, FINAL_NORM, IN_A_BLOCK, LOGITS
@@ -62,67 +66,36 @@ TRAPS = {row[0]: row[-1].strip("`") for row in rows("Traps, and how each shows")
 IDS = [4093, 5, 300, 17, 42, 7]  # begin-of-text first
 
 
-def silu(model, patch):
-    return replace(model, config=replace(model.config, hidden_act="silu"))
-
-
-def scale_divided(model, patch):
-    def upside_down(acc, x_scale, w_scale):
-        return acc.astype(np.float32) * (x_scale / w_scale)
-
-    patch.setattr(bitlinear, "scale_back", upside_down)
-    return model
-
-
-def no_sub_norms(model, patch):
+@contextmanager
+def no_sub_norms(model):
     def without(block):
         attention = replace(block.self_attn, attn_sub_norm=None)
         return replace(
             block, self_attn=attention, mlp=replace(block.mlp, ffn_sub_norm=None)
         )
 
-    return replace(model, layers=tuple(map(without, model.layers)))
+    yield replace(model, layers=tuple(map(without, model.layers)))
 
 
-def neighbours_turned(model, patch):
-    def rotate(x, cos, sin):
-        a, b, cos, sin = x[..., 0::2], x[..., 1::2], cos[:, None], sin[:, None]
-        pairs = [a * cos - b * sin, b * cos + a * sin]
-        return np.stack(pairs, axis=-1).reshape(x.shape)
-
-    patch.setattr(attention, "rotate", rotate)
-    return model
-
-
-def other_theta(model, patch):
+@contextmanager
+def other_theta(model):
     theta = model.config.rope_theta * 50
-    return replace(model, config=replace(model.config, rope_theta=theta))
+    yield replace(model, config=replace(model.config, rope_theta=theta))
 
 
-def highest_first(model, patch):
-    patch.setattr(blas, "WEIGHTS_OF_BYTE", blas.WEIGHTS_OF_BYTE[:, ::-1].copy())
-    return model
-
-
-def heads_by_turns(model, patch):
-    attend = attention.attend
-
-    def by_turns(q, keys, values):
-        G, H = len(keys), len(q)
-        order = np.arange(H).reshape(-1, G).T.ravel()  # heads h % G together
-        weights, attn = attend(q[order], keys, values)
-        back = np.argsort(order)
-        return weights[back], attn[back]
-
-    patch.setattr(attention, "attend", by_turns)
-    return model
+@contextmanager
+def highest_first(model):
+    table = blas.WEIGHTS_OF_BYTE[:, ::-1].copy()
+    with patch.object(blas, "WEIGHTS_OF_BYTE", table):
+        yield model
 
 
 def rounded_with(change):
-    def mutant(model, patch):
-        quantize = bitlinear.quantize_activations
-        patch.setattr(bitlinear, "quantize_activations", lambda x: change(quantize, x))
-        return model
+    @contextmanager
+    def mutant(model):
+        rounded = partial(change, bitlinear.quantize_activations)
+        with patch.object(bitlinear, "quantize_activations", rounded):
+            yield model
 
     return mutant
 
@@ -138,25 +111,25 @@ def cut_off(quantize, x):
 
 
 MUTANTS = {
-    "SiLU for squared ReLU": silu,
-    "scale of the weights divided": scale_divided,
+    "SiLU for squared ReLU": port_c,
+    "scale of the weights divided": port_a,
     "no sub-norms": no_sub_norms,
-    "RoPE on neighbours": neighbours_turned,
+    "RoPE on neighbours": port_b,
     "theta 10000": other_theta,
     "rows unpacked as neighbours, or highest bits first": highest_first,
-    "key/value head `h % G` in place of `h // (H // G)`": heads_by_turns,
+    "key/value head `h % G` in place of `h // (H // G)`": port_d,
     "one scale for all tokens": rounded_with(one_scale),
     "half away from zero, or cut off": rounded_with(cut_off),
 }
 
 
 @pytest.mark.parametrize("trap", MUTANTS)
-def test_a_trap_shows_first_where_the_sheet_says(trap, monkeypatch):
+def test_a_trap_shows_first_where_the_sheet_says(trap):
     model, _ = mb.load(kernel="blas")
     with mb.trace() as stages:
         mb.forward(model, IDS)
-    with mb.trace() as others:
-        mb.forward(MUTANTS[trap](model, monkeypatch), IDS)
+    with MUTANTS[trap](model) as wrong, mb.trace() as others:
+        mb.forward(wrong, IDS)
     first = next(n for n in others if not np.array_equal(stages[n], others[n]))
     assert first == f"layers.0.{TRAPS[trap]}"
 

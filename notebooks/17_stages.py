@@ -1,0 +1,259 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 17. Where did a model go wrong that still talks?
+#
+# **You will be able to** find the first wrong stage of a port from its trace; tell from the difference what kind of mistake it is; and say which
+# checks a wrong port passes.
+#
+# 30 minutes. Before: notebooks [5](05_bitlinear.ipynb), [7](07_feedforward.ipynb), [8](08_rope.ipynb) and [10](10_model.ipynb).
+
+# %%
+import numpy as np
+
+import minibitnet as mb
+
+np.set_printoptions(precision=4, suppress=True)
+model, tokenizer = mb.load(kernel="blas")
+
+# %% [markdown]
+# ## By hand
+#
+# Somebody has written BitNet in another language, a *port*. Its text is odd. Here are three stages of one of its layers, and what they
+# should be:
+#
+# | stage | right | port | |
+# |---|---|---|---|
+# | `attn_in.codes` | 64, -127, 32, 0 | 64, -127, 32, 0 | equal |
+# | `q.acc` | 96, -32 | 96, -32 | equal |
+# | `q` | 0.3969, -0.1323 | 1.4398, -0.4799 | both × 3.628 |
+# | `attn_weights` | 0.6, 0.4 | 0.9, 0.1 | |
+#
+# From `q` on everything differs; what comes later is wrong because `q` is. Between `q.acc` and `q` there is one line, `acc * (x_scale * w_scale)`. Both
+# numbers are off by the same factor, so it is a scale. `w_scale` is 0.525:
+
+# %%
+1 / 0.525 / 0.525
+
+# %% [markdown]
+# The port divides where it should multiply. Nobody had to read its source.
+
+# %% [markdown]
+# ## The same, through the package
+#
+# A trace keeps every stage, in the order of computation:
+
+# %%
+import inspect
+
+from minibitnet.stages import IN_A_BLOCK, trace
+
+print(inspect.getsource(trace).split('"""')[-1])
+
+# %%
+with open("data/stories.txt", encoding="utf-8") as file:
+    stories = file.read().strip().split("\n\n")
+ids = tokenizer.encode(stories[0])
+with mb.trace() as stages:
+    mb.forward(model, ids)
+for row in IN_A_BLOCK[:6]:
+    print(f"layers.L.{row.name:14} {row.dtype:8} {row.formula:24} {row.hf or '-'}")
+
+# %% [markdown]
+# The names of Hugging Face and of GGUF stand beside ours, so the arrays of a port can be matched to them. Integers must be equal. Floats may
+# differ in their last bits, since sums in another order round otherwise. How much? The same text, token by token:
+
+# %%
+cache = mb.KVCache(model.config, len(ids))
+logits = np.stack([mb.forward(model, ids[n : n + 1], cache)[0] for n in range(len(ids))])
+np.abs(logits - stages["logits"]).max() / np.abs(stages["logits"]).max()
+
+# %% [markdown]
+# A thousand times that is a safe line. What differs by more is not rounding. Usually a mistake is far above it.
+
+
+# %%
+def difference(right, port):
+    """The largest difference, relative to the largest number of the stage."""
+    return np.abs(right.astype(np.float32) - port).max() / np.abs(right).max()
+
+
+def first_difference(stages, others, tolerance=1e-3):
+    """The name of the first stage that is wrong, or None."""
+    for name, right in stages.items():
+        if not difference(right, others[name]) <= tolerance:
+            return name
+
+
+# %% [markdown]
+# ## Three ports
+#
+# Each has one mistake that real ports had. They begin a story:
+
+# %%
+from minibitnet.course.stages import PORTS
+
+prompt = tokenizer.encode("Once upon a time")
+print(tokenizer.decode(list(mb.generate(model, prompt, 45, temperature=0.6, top_p=0.9, seed=1))))
+for name, port in PORTS.items():
+    with port(model) as wrong:
+        new = list(mb.generate(wrong, prompt, 45, temperature=0.6, top_p=0.9, seed=1))
+    print(f"\n{name}:{tokenizer.decode(new)}")
+
+# %% [markdown]
+# Who would notice? It takes a number to see that they are wrong: what a text costs them, in bits per byte.
+
+# %%
+from minibitnet.training.judge import bits_per_byte
+
+print(f"right {bits_per_byte(model, tokenizer, stories):.3f}")
+for name, port in PORTS.items():
+    with port(model) as wrong:
+        print(f"{name}     {bits_per_byte(wrong, tokenizer, stories):.3f}")
+
+# %% [markdown]
+# All are worse, C by so little that on one story one might miss it. And such a number says only *that* something is wrong. Now the
+# traces:
+
+# %%
+traces = {}
+for name, port in PORTS.items():
+    with port(model) as wrong, mb.trace() as traces[name]:
+        mb.forward(wrong, ids)
+    print(name, first_difference(stages, traces[name]))
+
+# %% [markdown]
+# ## What it looks like
+#
+# Each line is a port: the relative difference stage by stage. On the left of its first point a port is right.
+
+# %%
+import matplotlib.pyplot as plt
+
+names = [name for name in stages if name.startswith("layers.0.")]
+figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
+for port, others in traces.items():
+    sizes = np.array([difference(stages[name], others[name]) for name in names])
+    axes.semilogy(np.where(sizes > 0, sizes, np.nan), "o-", ms=4, label=f"port {port}")
+axes.axhline(1e-3, color="k", ls="--", lw=1)
+axes.set_xticks(range(len(names)), [name.removeprefix("layers.0.") for name in names], rotation=90)
+axes.set_ylabel("relative difference")
+axes.legend(frameon=False, loc="upper left");
+
+# %% [markdown]
+# The first wrong stage, right against port. Each mistake has its own look:
+
+# %%
+figure, (a, b, c) = plt.subplots(1, 3, figsize=(10, 3.3), layout="constrained")
+a.plot(stages["layers.0.q"].ravel(), traces["A"]["layers.0.q"].ravel(), ".", ms=2)
+a.set(title="A: q", xlabel="right", ylabel="port")
+for place, color in ((0, "tab:green"), (40, "tab:red")):
+    right, port = (s["layers.0.q.rope"][place].ravel() for s in (stages, traces["B"]))
+    b.plot(right, port, ".", ms=3, color=color, label=f"place {place}")
+b.set(title="B: q.rope", xlabel="right")
+b.legend(frameon=False)
+gate, up = stages["layers.0.gate"].ravel(), stages["layers.0.up"].ravel()
+some = np.abs(up) > 0.1
+for label, values in (("right", stages), ("port", traces["C"])):
+    passed = values["layers.0.relu2_gate"].ravel()[some] / up[some]
+    c.plot(gate[some], passed, ".", ms=2, label=label)
+c.set(title="C: relu2_gate / up", xlabel="gate")
+c.legend(frameon=False, markerscale=4);
+
+# %% [markdown]
+# **A** is a straight line through zero: every number too large by one factor. That is a scale. **B** is right at place 0 and without any
+# relation elsewhere: something that depends on the place. **C** drawn over the gate is another curve, straight where it should bend:
+# another activation. Here are the three:
+
+# %%
+for port in PORTS.values():
+    print(inspect.getsource(port))
+
+# %% [markdown]
+# C is not made up. Since the middle of 2026 Microsoft's own C++ runtime computes 2B4T so. On 2B4T it costs much more than here: the
+# perplexity of wikitext-2 rises from 17.1 to 99.8 (microsoft/BitNet, issue 588). And its texts are still fluent.
+
+# %% [markdown]
+# ## What goes wrong otherwise
+#
+# **One token is not enough.** At place 0 nothing is turned, and a single token sees only itself. With one token B has no difference at
+# all:
+
+# %%
+with mb.trace() as one:
+    mb.forward(model, ids[:1])
+with PORTS["B"](model) as wrong, mb.trace() as other:
+    mb.forward(wrong, ids[:1])
+print(first_difference(one, other))
+
+# %% [markdown]
+# **Only the logits.** They differ in all three, and by how much says nothing of where:
+
+# %%
+{name: float(difference(stages["logits"], others["logits"])) for name, others in traces.items()}
+
+# %% [markdown]
+# **Only the choice.** How often does the port's best next token equal ours?
+
+# %%
+best = stages["logits"].argmax(axis=1)
+{name: float(np.mean(others["logits"].argmax(axis=1) == best)) for name, others in traces.items()}
+
+# %% [markdown]
+# **A comparison that NaN passes.** NaN is not larger than anything. Ask "not small", never "large":
+
+# %%
+nan = np.float32("nan")
+nan > 1e-3, not nan <= 1e-3
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** A port's `up.acc` is right, its `up` four times too large. The right `w_scale` is 0.5. By what does the port multiply?
+
+# %%
+from minibitnet.course.stages import check_first, check_port_d, check_scale, port_d
+
+answer = ...
+check_scale(answer)
+
+# %% [markdown]
+# **2.** Write the comparison. `right` and `port` are (n, k), one stage a row, in order; a stage is wrong if its largest difference is above `tolerance` times
+# the largest of its right numbers. The number of the first wrong row, or -1.
+
+
+# %%
+def first(right, port, tolerance):
+    return ...
+
+
+check_first(first)
+
+# %% [markdown]
+# **3.** Port D has another mistake. Trace it as above, with `ids`. At which place in `list(stages)` does it first differ? And can you say what it did?
+
+# %%
+place = ...
+check_port_d(place)
+
+# %% [markdown]
+# ## Summary
+#
+# - Go through the stages in order. The first that differs has the mistake in it; what follows is wrong anyway.
+# - Integers are equal or wrong. Floats get a tolerance, measured, relative to the stage.
+# - One factor: a scale. Right at place 0 only: the place. Another curve: the activation. The same numbers elsewhere: the order.
+# - Fluent text proves nothing.
+#
+# **Next:** this was the last. [The cheat sheet](../CHEATSHEET.md) has all traps with the stage at which each shows first; the module of this notebook is
+# [stages.py](../minibitnet/stages.py). And now the model itself, from [config.py](../minibitnet/config.py) to [decode.py](../minibitnet/decode.py): you
+# have met all of it.
