@@ -176,7 +176,8 @@ for name, m in (("right", model), ("wrong", wrong)):
 
 # %%
 x_scale = np.float32([[0.01]])
-(acc.astype(np.int32) * x_scale).dtype, scale_back(acc[None].astype(np.int32), x_scale, w_scale).dtype
+int_acc = acc[None].astype(np.int32)
+(int_acc * x_scale).dtype, scale_back(int_acc, x_scale, w_scale).dtype
 
 # %% [markdown]
 # ## Exercises

@@ -89,9 +89,11 @@ for name, array in stages.items():
 import matplotlib.pyplot as plt
 
 L = model.config.num_hidden_layers
-way = [stages["embed"]] + [stages[f"layers.{n}.{s}_residual"] for n in range(L) for s in ("attn", "ffn")]
+halves = [f"layers.{n}.{half}_residual" for n in range(L) for half in ("attn", "ffn")]
+way = [stages[name] for name in ("embed", *halves)]
 size = [np.sqrt(np.mean(h[-1] ** 2)) for h in way]
-turn = [np.dot(a[-1], b[-1]) / np.linalg.norm(a[-1]) / np.linalg.norm(b[-1]) for a, b in zip(way, way[1:])]
+unit = [h[-1] / np.linalg.norm(h[-1]) for h in way]
+turn = [np.dot(a, b) for a, b in zip(unit, unit[1:])]
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
@@ -123,7 +125,8 @@ for n, h in enumerate(way):
 odds = np.exp(logits[-1] - logits[-1].max())
 odds /= odds.sum()
 for token in np.argsort(-odds)[:5]:
-    print(f"{tokenizer.decode([int(token)])!r:10} logit {logits[-1, token]:6.2f}   {odds[token]:.1%}")
+    word = tokenizer.decode([int(token)])
+    print(f"{word!r:10} logit {logits[-1, token]:6.2f}   {odds[token]:.1%}")
 
 # %% [markdown]
 # ## What goes wrong otherwise
@@ -146,7 +149,8 @@ for n in range(L):
 # **The residual from the wrong place**: what a block adds is added to `h`, not to the normalized token.
 
 # %%
-stages["layers.0.attn_residual"][-1, :4], (stages["layers.0.attn_norm"] + stages["layers.0.o"])[-1, :4]
+wrong = stages["layers.0.attn_norm"] + stages["layers.0.o"]
+stages["layers.0.attn_residual"][-1, :4], wrong[-1, :4]
 
 # %% [markdown]
 # **A head of its own.** In 2B4T the head is the embedding itself (tied); the first release of the file had a copy beside it. Who loads an
