@@ -21,6 +21,7 @@ from minibitnet.commands import (
     bench,
     chat,
     costs,
+    course,
     doctor,
     download,
     generate,
@@ -38,6 +39,7 @@ COMMANDS = {
     "train": train,
     "bench": bench,
     "costs": costs,
+    "course": course,
     "doctor": doctor,
 }
 

@@ -1,6 +1,8 @@
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -8,9 +10,11 @@ import pytest
 from shared import ROOT
 
 from minibitnet import course
+from minibitnet.cli import main
 from minibitnet.course.exercise import Exercise, same
 
 NOTEBOOKS = ROOT / "notebooks"
+DONE = subprocess.CompletedProcess([], 0)
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.py"))
 
 
@@ -104,8 +108,85 @@ def test_a_notebook_has_what_every_notebook_has(source):
     for part in ("wrong otherwise", "## Exercises", "## Summary", "**Next:**"):
         assert part in text
     assert "getsource" in text
-    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+    prose = "\n".join(re.findall(r"^# .*", text, re.M))
+    for link in re.findall(r"\]\(([^)#:]+)\)", prose):
         assert (NOTEBOOKS / link).exists(), link
+
+
+def numbers(text):
+    """Of the notebooks that a text names: 5-9 and 5 to 9 are five of them."""
+    for first, last in re.findall(r"(\d+)(?:-| to )(\d+)", text):
+        text += "".join(f" {n}" for n in range(int(first), int(last)))
+    return {int(n) for n in re.findall(r"\d+", text)}
+
+
+def test_the_table_of_notebooks_says_what_they_say():
+    page = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| \[(\d+)\]\((.+?)\) \| (.+?) \| (.*?)\| (\d+) \|$", page, re.M
+    )
+    assert [source.with_suffix(".ipynb").name for source in SOURCES] == [
+        r[1] for r in rows
+    ]
+    for source, (n, _, question, needs, minutes) in zip(SOURCES, rows, strict=True):
+        text = source.read_text(encoding="utf-8")
+        assert f"# # {n}. {question}\n" in text
+        said, before = re.search(r"^# (\d+) minutes\.(.*)$", text, re.M).groups()
+        assert minutes == said
+        before = re.sub(r"\(.*?\)|[][]", "", before)
+        assert numbers(needs) == numbers(before), source
+
+
+def test_the_answer_sheet_is_that_of_the_notebooks():
+    spec = importlib.util.spec_from_file_location(
+        "write_answers", ROOT / "tools" / "write_answers.py"
+    )
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    page = NOTEBOOKS / "solutions" / "README.md"
+    assert page.read_text(encoding="utf-8") == tool.sheet()
+
+
+def copy(capsys, *words):
+    assert main(["course", *map(str, words), "--no-jupyter"]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_course_is_copied_whole_and_its_links_lead_somewhere(tmp_path, capsys):
+    place = tmp_path / "course"
+    assert "0 kept" in copy(capsys, place, "--solutions")
+    assert len(list(place.glob("*.ipynb"))) == len(SOURCES)
+    for page in [*place.glob("*.ipynb"), *place.rglob("*.md")]:
+        text = page.read_text(encoding="utf-8")
+        if page.suffix == ".ipynb":
+            cells = json.loads(text)["cells"]
+            prose = [c["source"] for c in cells if c["cell_type"] == "markdown"]
+            text = "".join(map("".join, prose))
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (page.parent / link).exists(), (page.name, link)
+
+
+def test_answers_are_copied_only_where_asked_for(tmp_path, capsys):
+    copy(capsys, tmp_path)
+    assert not (tmp_path / "solutions").exists()
+
+
+def test_what_a_student_wrote_stays(tmp_path, capsys):
+    copy(capsys, tmp_path)
+    (tmp_path / "01_absmean.ipynb").write_text("mine")
+    (tmp_path / "02_absmax.ipynb").unlink()
+    assert "1 files copied" in copy(capsys, tmp_path)
+    assert (tmp_path / "01_absmean.ipynb").read_text() == "mine"
+
+
+def test_jupyter_is_started_in_the_folder(tmp_path, capsys, monkeypatch):
+    calls = []
+    monkeypatch.setattr(subprocess, "run", lambda words: calls.append(words) or DONE)
+    assert main(["course", str(tmp_path)]) == 0
+    assert calls == [[sys.executable, "-m", "jupyterlab", str(tmp_path)]]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["course", str(tmp_path)]) == 2
+    assert "minibitnet[notebooks]" in capsys.readouterr().err
 
 
 def test_a_verdict_says_where_an_answer_differs():

@@ -1,0 +1,118 @@
+"""Copy the course's notebooks to a folder and start Jupyter there."""
+
+import argparse
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import minibitnet
+
+# A wheel holds the notebooks in the package; a repository, beside it.
+PACKAGE = Path(minibitnet.__file__).parent
+HOMES = (PACKAGE / "course", PACKAGE.parent)
+OUTSIDE = re.compile(r"\[[^]\n]*\]\((?:\.\./)?(minibitnet[^)]*)\)")  # links to modules
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``minibitnet course`` takes.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of this command.
+    """
+    parser.add_argument(
+        "directory",
+        nargs="?",
+        type=Path,
+        default=Path("bitnet-course"),
+        metavar="DIR",
+        help="where to (bitnet-course); what is there already stays as it is",
+    )
+    parser.add_argument("--solutions", action="store_true", help="the answers, too")
+    parser.add_argument("--no-jupyter", action="store_true", help="copy only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Copy what is not there yet; start Jupyter.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What was given.
+
+    Returns
+    -------
+    status : int
+        That of Jupyter, or 0.
+
+    Raises
+    ------
+    ValueError
+        If Jupyter is not installed.
+    """
+    home = next(home for home in HOMES if (home / "notebooks").is_dir())
+    files = [(file, args.directory / to) for file, to in choose(home, args.solutions)]
+    new = [(file, to) for file, to in files if not to.exists()]
+    for file, to in new:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, to)
+        if to.suffix in (".ipynb", ".md"):
+            to.write_text(mend_links(to.read_text("utf-8")), "utf-8")
+    print(f"{args.directory}: {len(new)} files copied, {len(files) - len(new)} kept")
+    if args.no_jupyter:
+        return 0
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise ValueError(
+            "JupyterLab is not installed; pip install 'minibitnet[notebooks]'"
+        )
+    words = [sys.executable, "-m", "jupyterlab", str(args.directory)]
+    return subprocess.run(words).returncode
+
+
+def choose(home: Path, solutions: bool) -> Iterator[tuple[Path, Path]]:
+    """The files of the course, and where each goes.
+
+    Parameters
+    ----------
+    home : Path
+        Where ``notebooks`` lies, and the cheat sheet.
+    solutions : bool
+        Whether the answers are among them.
+
+    Yields
+    ------
+    file, to : Path
+        The latter within the folder of the course.
+    """
+    yield home / "CHEATSHEET.md", Path("CHEATSHEET.md")
+    notebooks = home / "notebooks"
+    patterns = ["README.md", "[0-9]*.ipynb", "data/*"]
+    for pattern in [*patterns, "solutions/*.*"] if solutions else patterns:
+        for file in sorted(notebooks.glob(pattern)):
+            yield file, file.relative_to(notebooks)
+
+
+def mend_links(text: str) -> str:
+    """A text whose links lead nowhere outside the course.
+
+    Parameters
+    ----------
+    text : str
+        Of a notebook or a page.
+
+    Returns
+    -------
+    text : str
+        With paths in place of links to what is not copied.
+
+    Examples
+    --------
+    >>> mend_links("[rope](../minibitnet/rope.py), [the sheet](../CHEATSHEET.md)")
+    '`minibitnet/rope.py`, [the sheet](CHEATSHEET.md)'
+    """
+    return OUTSIDE.sub(r"`\1`", text).replace("](../CHEATSHEET.md", "](CHEATSHEET.md")
