@@ -101,12 +101,12 @@ indices = lookup.lay_out([pack(w)], [2])
 indices.shape, [np.base_repr(index, 3).zfill(7) for index in indices[0, 0]]
 
 # %% [markdown]
-# Why the shape? Fast in NumPy means few and long calls. An index of 16 bits can number the entries of 29 tables, so 29 tables lie end
-# to end, a *chunk*, and the index says which table as well: 2187 * table + number. One `take` then looks up 29 groups for all rows. Row
-# 0, its first three groups; the last two have no columns, so seven zeros, and 1111111 in base 3 is 1093:
+# Why the shape? Fast in NumPy means few and long calls. So 27 tables lie end to end, a *chunk*, and the index says which table as
+# well, 2187 * table + number: three more digits, and ten of them just fit into 16 bits. One `take` then looks up 27 groups for all
+# rows. Row 0, its first three groups; the last two have no columns, so seven zeros, and 1111111 in base 3 is 1093:
 
 # %%
-lookup.CHUNK * lookup.TABLE, 2**16, indices[0, :3, 0] - [0, 2187, 4374]
+3**10, 2**16, indices[0, :3, 0] - [0, 2187, 4374]
 
 # %% [markdown]
 # The table itself is made by adding, too: `high` has the 9 sums of the first two activations, `low` the 243 of the other five, and
@@ -278,9 +278,10 @@ for kernel in ("masks", "popcount", "lookup", "blas", "auto"):
 # %%
 indices = lookup.lay_out([pack(w_codes)], [2560])
 chunks = len(indices)
-high = rng.integers(-254, 255, (chunks, 29, 9, 1)).astype(np.int16)
-low = rng.integers(-635, 636, (chunks, 29, 1, 243)).astype(np.int16)
-tables, picked = np.empty((chunks, 29, 9, 243), np.int16), np.empty(indices.shape, np.int16)
+high = rng.integers(-254, 255, (chunks, lookup.CHUNK, 9, 1)).astype(np.int16)
+low = rng.integers(-635, 636, (chunks, lookup.CHUNK, 1, 243)).astype(np.int16)
+tables = np.empty((chunks, lookup.CHUNK, 9, 243), np.int16)
+picked = np.empty(indices.shape, np.int16)
 steps = {
     "make tables": (tables, lambda n: np.add(high[n], low[n], out=tables[n])),
     "look up": (
@@ -458,7 +459,7 @@ check_dot(dot)
 #
 # - Tables: all partial sums of a group, computed once for a token; each row looks its own up and adds. Seven weights to a look-up.
 # - Bit planes: AND and counting ones, 64 columns to a word; the sign plane counts as -128.
-# - All kernels return the same integers. `auto` takes tables for a token or two, BLAS for more, and where most activations are 0, BLAS
+# - All kernels return the same integers. `auto` takes tables for a few tokens, BLAS for more, and where most activations are 0, BLAS
 #   on the others.
 # - In C a table lies in a register and an instruction looks up 16 indices. NumPy looks up one by one, so its tables are large.
 #

@@ -94,8 +94,8 @@ check_look_ups = Exercise(
     mistakes={
         "You rounded down: 365 groups hold 2555 weights, and five are left over.": 365,
         "A look-up is a whole one. The last group is filled up with zeros.": 2560 / 7,
-        "That is what the package takes, which fills up a whole chunk of 29 groups. "
-        "The row needs fewer.": 377,
+        "That is what the package takes, which fills up a whole chunk of 27 groups. "
+        "The row needs fewer.": 378,
         "That is how many entries a table has. How many tables are there?": 2187,
         "You multiplied. One look-up stands for seven weights.": 2560 * 7,
     },

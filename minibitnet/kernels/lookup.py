@@ -12,11 +12,12 @@ Seven codes are written as one number in base 3, the first as the highest digit:
 
 Notes
 -----
-Fast in NumPy means few calls, each of them long. 29 tables laid end to end have 63,423
-entries, just few enough for an index of 16 bits. So which of the 29 tables is meant is
-written into the stored index, ``2187 * table + code``, and one `take` serves 29 groups
-of all rows at once: a chunk. Within a chunk the sums are at most ``29 * 7 * 128 =
-25,984``, which an int16 holds; across chunks they are added as int32.
+Fast in NumPy means few calls, each of them long. So 27 tables are laid end to end, a
+chunk, and which of them is meant is written into the stored index as three more digits,
+``2187 * table + code``: ten digits in base 3, just few enough for 16 bits (59,049 are
+below 65,536). One `take` then serves 27 groups of all rows. Within a chunk the sums are
+at most ``27 * 7 * 128 = 24,192``, which an int16 holds; across chunks they are added as
+int32.
 
 A table is itself made by adding: of the nine sums of the first two activations, each
 to each of the 243 of the other five.
@@ -33,7 +34,7 @@ Seven weights, all -1 but the last, which is +1: in base 3, 0000002.
 >>> from minibitnet.packing import pack
 >>> indices = lay_out([pack(np.array([[-1] * 6 + [1]] * 4, np.int8))], [4])
 >>> indices.shape, int(indices[0, 0, 0])
-((1, 29, 4), 2)
+((1, 27, 4), 2)
 >>> x_codes = np.array([[1, 2, 3, 4, 5, 6, 100]], np.int8)
 >>> lookup_matmul(x_codes, indices)
 array([[79, 79, 79, 79]], dtype=int32)
@@ -49,7 +50,7 @@ from minibitnet.packing import SHIFTS
 
 GROUP = 7  # weights of an index
 TABLE = 3**GROUP  # its sums
-CHUNK = 2**16 // TABLE  # tables whose entries 16 bits can number: 29
+CHUNK = 3**3  # tables; with these, an index is ten digits in base 3
 WORTH = 2**17  # look-ups that are worth a thread
 HIGH = 2  # the first activations of a group; a table is their sums to those of the rest
 
@@ -93,7 +94,7 @@ def lay_out(
 
     Returns
     -------
-    indices : ndarray of shape (C, 29, M), uint16
+    indices : ndarray of shape (C, 27, M), uint16
         C chunks; M is the rows of all matrices together. Missing columns have the
         weight 0.
     """
@@ -129,7 +130,7 @@ def lookup_matmul(
     ----------
     x_codes : ndarray of shape (T, N), int8
         Activation codes.
-    indices : ndarray of shape (C, 29, M), uint16
+    indices : ndarray of shape (C, 27, M), uint16
         From `lay_out`.
 
     Returns
@@ -146,8 +147,8 @@ def _one_token(x: NDArray[np.int8], indices: NDArray[np.uint16]) -> NDArray[np.i
     groups = np.zeros((len(indices), CHUNK, GROUP), np.float32)
     groups.reshape(-1)[: len(x)] = x
     # At most 5 * 128: exact as float32, and small enough for int16
-    high = (groups[..., :HIGH] @ WAYS_HIGH).astype(np.int16)  # (C, 29, 9)
-    low = (groups[..., HIGH:] @ WAYS_LOW).astype(np.int16)  # (C, 29, 243)
+    high = (groups[..., :HIGH] @ WAYS_HIGH).astype(np.int16)  # (C, 27, 9)
+    low = (groups[..., HIGH:] @ WAYS_LOW).astype(np.int16)  # (C, 27, 243)
 
     def work(first: int, last: int) -> NDArray[np.int32]:
         part = slice(first, last)
