@@ -158,7 +158,7 @@ def check_products() -> Check:
     """
     rng = np.random.default_rng(0)
     M, N = 8, published.CONFIG["intermediate_size"]
-    x_codes = rng.integers(-128, 128, (3, N)).astype(np.int8)
+    x_codes = rng.integers(-128, 128, (8, N)).astype(np.int8)
     x_codes[0] = -128
     w_codes = rng.integers(-1, 2, (M, N)).astype(np.int8)
     w_codes[0] = 1

@@ -39,8 +39,8 @@ from minibitnet.matmul import ternary_matmul_packed
 Multiply = Callable[[NDArray[np.int8]], list[NDArray[np.int32]]]
 Packed = Sequence[NDArray[np.uint8]]
 
-FEW = 2  # tokens for which tables are quicker than BLAS
-SPARSE = 0.2  # share of activations up to which BLAS on those alone is quicker
+FEW = 3  # tokens for which tables are quicker than BLAS
+SPARSE = 0.25  # share of activations up to which BLAS on those alone is quicker
 
 
 def prepare_each(matmul: Callable[[Any, Any], NDArray[np.int32]], lay_out: Any) -> Any:
