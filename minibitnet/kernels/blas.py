@@ -79,8 +79,8 @@ def blas_matmul_packed(
 
     def work(first: int, last: int) -> None:
         space = np.empty((N * rows, CODES_PER_BYTE), np.float32)
-        for start in range(rows * first, min(rows * last, R), rows):
-            bytes_ = packed[start : start + rows].T  # (N, r)
+        for start in range(first, last, rows):
+            bytes_ = packed[start : min(start + rows, last)].T  # (N, r)
             r = bytes_.shape[1]
             weights = space[: N * r].reshape(N, r, CODES_PER_BYTE)
             # No index is out of range; "wrap" spares NumPy a copy that "raise" makes.
@@ -89,6 +89,6 @@ def blas_matmul_packed(
             bands = product.reshape(T, r, CODES_PER_BYTE).swapaxes(1, 2)
             acc[:, :, start : start + r] = bands
 
-    cost = CODES_PER_BYTE * rows * N * (T + UNPACKING)
-    split(work, -(-R // rows), WORTH // max(1, cost))
+    cost = CODES_PER_BYTE * N * (T + UNPACKING)  # of a row of bytes
+    split(work, R, WORTH // max(1, cost))
     return acc.reshape(T, CODES_PER_BYTE * R)
