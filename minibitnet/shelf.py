@@ -7,9 +7,9 @@ left.
 Notes
 -----
 A ternary matrix comes in one of two forms, told apart by dtype. Packed (uint8, a
-quarter of the rows) it has a ``weight_scale`` beside it. That is the mean of |W| and
-multiplies where ``linear_class`` is ``autobitlinear``, as in 2B4T; it is 1 / mean and
-divides where it is ``bitlinear``. Here a scale always multiplies, so the latter is
+quarter of the rows) it has a ``weight_scale`` beside it. That is the mean of ``|W|``
+and multiplies where ``linear_class`` is ``autobitlinear``, as in 2B4T; it is 1 / mean
+and divides where it is ``bitlinear``. Here a scale always multiplies, so the latter is
 inverted. A master (floats, of full shape) is quantized now, whatever the config says of
 ``quantization_mode``.
 
