@@ -1,5 +1,5 @@
-# `make check`, `make test` and `make course` are what CI runs.
-.PHONY: check course format notebooks test
+# `make check`, `make test` and `make site` are what CI runs; and the course, from the wheel.
+.PHONY: check course format notebooks site test
 
 check:
 	ruff check .
@@ -22,3 +22,10 @@ course:
 # Make the notebooks anew from their sources, notebooks/*.py.
 notebooks:
 	cd notebooks && jupytext --to ipynb --execute [0-9]*.py
+
+# README, course, cheat sheet and modules as pages: build/site/index.html.
+site:
+	rm -rf build/site build/site-source
+	python tools/stage_site.py build/site-source
+	python -m sphinx -q -W --keep-going -c tools/site -d build/site-source/.doctrees build/site-source build/site
+	python tools/check_links.py build/site

@@ -29,7 +29,7 @@ model, tokenizer = mb.load(kernel="blas")
 # %% [markdown]
 # ## By hand
 #
-# Somebody has written BitNet in another language, a *port*. Its text is odd. Here are three stages of one of its layers, and what they
+# Somebody has written BitNet in another language, a *port*. Its text is odd. Here are four stages of one of its layers, and what they
 # should be:
 #
 # | stage | right | port | |
