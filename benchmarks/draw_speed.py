@@ -6,9 +6,10 @@ Like this::
     minibitnet bench --ways auto,lookup,blas,popcount,masks,float32 --json > speed.json
     python benchmarks/draw_speed.py speed.json speed.png
 
-The ladder has a step for each way of computing. The roofline is what this machine could
-do at most, reading memory at the speed measured, or multiplying at the speed measured;
-each way stands under it at the multiplications it would take for each byte of weights.
+The ladder has a step for each way of computing; of prompts it shows the longest that
+half of the ways were measured with. The roofline is what this machine could do at most,
+reading memory at the speed measured, or multiplying float32 at the speed measured; each
+way stands under it at the multiplications it would take for each byte of weights.
 """
 
 import json
@@ -43,11 +44,11 @@ def draw_ladder(axes, rows, kind, length):
         axes.barh(y, rate["median"], color="C0" if row["threads"] > 1 else "C9")
         error = [[rate["median"] - rate["low"]], [rate["high"] - rate["median"]]]
         axes.errorbar(rate["median"], y, xerr=error, color="k", capsize=2)
-        axes.text(rate["high"] * 1.1, y, f"{rate['median']:.3g}", va="center", size=8)
+        axes.text(rate["high"], y, f"  {rate['median']:.3g}", va="center", size=8)
     labels = [f"{row['way']}, {row['threads']} thr." for row in shown]
     axes.set_yticks(range(len(shown)), labels, size=8)
-    axes.set(xscale="log", xlabel="tokens a second", title=f"{kind}, {length} tokens")
-    axes.margins(x=0.2)
+    axes.set(xlabel="tokens a second", title=f"{kind}, {length} tokens")
+    axes.margins(x=0.15)
 
 
 def draw_roofline(axes, machine, rows):
@@ -77,7 +78,8 @@ def main(source, target):
     report = json.loads(Path(source).read_text())
     rows = report["ways"]
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    prefill = max((T for row in rows for T in row["prefill"]), key=int)
+    lengths = [int(T) for row in rows for T in row["prefill"]]
+    prefill = str(max(T for T in lengths if lengths.count(T) >= len(rows) / 2))
     decode = min((S for row in rows for S in row["decode"]), key=int)
     draw_ladder(axes[0], rows, "decode", decode)
     draw_ladder(axes[1], rows, "prefill", prefill)

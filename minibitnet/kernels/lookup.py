@@ -50,7 +50,7 @@ from minibitnet.packing import SHIFTS
 
 GROUP = 7  # weights of an index
 TABLE = 3**GROUP  # its sums
-CHUNK = 3**3  # tables; with these, an index is ten digits in base 3
+CHUNK = 3**10 // TABLE  # tables whose entries ten digits can number: 27
 WORTH = 2**17  # look-ups that are worth a thread
 HIGH = 2  # the first activations of a group; a table is their sums to those of the rest
 
