@@ -201,6 +201,19 @@ def test_a_verdict_says_where_an_answer_differs():
     assert "It stops with TypeError" in repr(check(lambda: 1))
 
 
+def test_what_is_no_array_of_numbers_is_said_to_be_none():
+    codes = Exercise(right=np.sign, cases=[(np.array([2.0, -3.0]),)])
+    several = codes(lambda x: (np.sign(x), x.max()))
+    assert repr(several) == "Not right. Expected numbers, as one array, got tuple."
+    place = Exercise(right=12)
+    assert "got str" in repr(place("layers.0.attn_weights"))
+
+
+def test_a_text_stays_a_text():
+    check = Exercise(right=len, cases=[("a text",)])
+    assert check(lambda text: len(text.strip())).right
+
+
 def test_an_answer_cannot_change_the_cases():
     case = np.ones(2)
     check = Exercise(right=lambda x: x * 2, cases=[(case,)])

@@ -23,6 +23,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+NUMBERS = "biuf"  # kinds of dtypes
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,15 @@ class Exercise:
         """What an answer comes to: itself, or its results."""
         if not self.cases:
             return [answer]
-        return [
-            answer(*(np.copy(argument) for argument in case)) for case in self.cases
-        ]
+        return [answer(*map(untouched, case)) for case in self.cases]
 
     def difference(self, found: list[Any], expected: list[Any]) -> str:
         """Where an answer first differs."""
         for n, (value, right) in enumerate(zip(found, expected, strict=True)):
             if same([value], [right]):
                 continue
+            if as_array(value).dtype.kind not in NUMBERS:
+                return f"Expected numbers, as one array, got {type(value).__name__}."
             if not self.cases:
                 return "It is another value."
             if np.shape(value) != np.shape(right):
@@ -100,6 +103,22 @@ class Exercise:
             given = ", ".join(str(argument) for argument in self.cases[n])
             return f"For {given}\nexpected {right}\ngot {value}"
         return "Nothing differs."  # pragma: no cover
+
+
+def untouched(argument: Any) -> Any:
+    """An argument that a function may write into.
+
+    Parameters
+    ----------
+    argument : object
+        Of a case.
+
+    Returns
+    -------
+    argument : object
+        A copy, if it is an array.
+    """
+    return argument.copy() if isinstance(argument, np.ndarray) else argument
 
 
 def wrong(text: str) -> Verdict:
@@ -118,6 +137,25 @@ def wrong(text: str) -> Verdict:
     return Verdict(False, f"Not right. {text}")
 
 
+def as_array(value: Any) -> NDArray[Any]:
+    """What somebody answered, as an array.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    array : ndarray of any shape
+        Of objects, if they have no shape together.
+    """
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.array([None])
+
+
 def same(found: Sequence[Any], expected: Sequence[Any]) -> bool:
     """Whether values are equal, but for the last bits of floats.
 
@@ -131,10 +169,8 @@ def same(found: Sequence[Any], expected: Sequence[Any]) -> bool:
     answer : bool
         False also where a shape is another, or something is no number.
     """
-    pairs = [
-        (np.asarray(a), np.asarray(b)) for a, b in zip(found, expected, strict=True)
-    ]
-    if any(a.shape != b.shape or a.dtype.kind not in "biuf" for a, b in pairs):
+    pairs = [(as_array(a), as_array(b)) for a, b in zip(found, expected, strict=True)]
+    if any(a.shape != b.shape or a.dtype.kind not in NUMBERS for a, b in pairs):
         return False
     return all(
         np.allclose(a, b, rtol=1e-5, atol=1e-7, equal_nan=True) for a, b in pairs
