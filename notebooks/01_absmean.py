@@ -14,7 +14,7 @@
 # # 1. How can three values stand for a weight?
 #
 # **You will be able to** turn a matrix of weights into -1, 0, +1 and one scale by hand; say what is kept and what is
-# lost; and recognize four ways to get it wrong.
+# lost; and recognize three ways to get it wrong.
 #
 # 20 minutes. You need NumPy; no language models.
 #
@@ -25,6 +25,23 @@
 import numpy as np
 
 np.set_printoptions(precision=3, suppress=True)
+
+# %% [markdown]
+# ## The words of this course
+#
+# A *language model* reads a text and says of each possible next piece how likely it is. The pieces, words or parts of words, are
+# *tokens*; each has a number, its *id* (notebook 13). A token becomes a row of numbers, 2,560 of them in 2B4T. The row passes
+# through *blocks*, 30 of them, which are also called *layers*. A block has two halves: *attention*, in which a token takes something
+# from the tokens before it (matrices q, k, v, o; notebook 9), and the *feed-forward*, which works on each token alone (matrices gate,
+# up, down; notebook 7). In the end there is one number for each token of the vocabulary, its *logit* (notebook 10).
+#
+# The numbers in the matrices are *weights*. They were learned once, in *training*, and stay. The numbers that flow are
+# *activations*; each text makes its own. To *quantize* is to round to few values: whole numbers, the *codes*, and one *scale* by
+# which they are multiplied. *Ternary* means three values. A file of weights is a *checkpoint*; another program that computes the same
+# model is a *port*.
+#
+# *BitNet b1.58 2B4T* is Microsoft's model with two billion weights. The *built-in model* is a small one of the same kind, with six
+# blocks, which writes children's stories. You need not remember all this. Come back when a word is new.
 
 # %% [markdown]
 # ## By hand
@@ -43,8 +60,8 @@ np.abs(W).sum(), np.abs(W).mean()
 W / np.abs(W).mean()
 
 # %% [markdown]
-# and now each goes to the nearest of -1, 0 and +1. What is less than half a scale from zero becomes 0; what is larger
-# than 1 is clipped.
+# and now each goes to the nearest of -1, 0 and +1. What is less than half a scale from zero becomes 0; what is beyond
+# -1 or 1 is clipped.
 
 # %%
 np.clip(np.rint(W / np.abs(W).mean()), -1, 1)
@@ -67,10 +84,14 @@ w_codes, w_scale = quantize_weights(W)
 w_codes, w_scale
 
 # %% [markdown]
-# `W` is about `w_codes * w_scale`:
+# `W` is roughly `w_codes * w_scale`:
 
 # %%
 w_codes * w_scale
+
+# %% [markdown]
+# Very roughly: -1.4 has become -0.525. One cannot do this to a finished model. A model that learned with it lives with it
+# (notebook 16).
 
 # %% [markdown]
 # ## What it looks like
@@ -148,7 +169,7 @@ by_maximum = np.clip(np.rint(outlier / np.abs(outlier).max()), -1, 1)
 (by_maximum == 0).mean(), (quantize_weights(outlier)[0] == 0).mean()
 
 # %% [markdown]
-# **Quantizing twice.** The mean of codes times scale is smaller, because the zeros count. Each time the scale shrinks, and
+# **Quantizing twice.** The mean absolute value of codes times scale is smaller than the scale, because the zeros count. Each time the scale shrinks, and
 # the codes stay; a converter that quantizes what is ternary already makes a model whose layers are all too quiet.
 
 # %%
@@ -201,4 +222,4 @@ check_codes(codes)
 #
 # **Next:** [notebook 2](02_absmax.ipynb), eight bits for an activation. The module is
 # [absmean.py](../minibitnet/absmean.py); the paper Ma et al., *The Era of 1-bit LLMs*, 2024,
-# arXiv 2402.17764, section 2. How a model *learns* such weights is in a later notebook.
+# arXiv 2402.17764, section 2. How a model *learns* such weights is in notebook 16.

@@ -72,7 +72,9 @@ x_codes, x_scale
 # %% [markdown]
 # ## What it looks like
 #
-# Here are the activations that go into attention in the built-in model, and their codes.
+# A model computes in steps, *stages*, and each has a name. Inside `with mb.trace() as stages:` every array is kept under its name.
+# `encode` makes 15 ids of the text: one that marks the beginning, 13 words, the full stop. So here are 15 rows of 256 numbers, those
+# that go into attention in layer 0 of the built-in model, and their codes.
 
 # %%
 import minibitnet as mb
@@ -98,11 +100,11 @@ right.bar(range(len(x)), x_scale[:, 0])
 right.set(xlabel="token", ylabel="scale");
 
 # %% [markdown]
-# How much is lost? The error of a number is at most half a scale; compared with the size of the numbers it is
+# How much is lost? The error of a number is at most half the scale of its token; compared with the size of the numbers it is
 
 # %%
 error = x - x_codes * x_scale
-np.abs(error).max() / x_scale.max(), np.sqrt(np.mean(error**2) / np.mean(x**2))
+(np.abs(error) / x_scale).max(), np.sqrt(np.mean(error**2) / np.mean(x**2))
 
 # %% [markdown]
 # less than one part in a hundred.
@@ -110,7 +112,9 @@ np.abs(error).max() / x_scale.max(), np.sqrt(np.mean(error**2) / np.mean(x**2))
 # %% [markdown]
 # ## The same activations, further on
 #
-# Behind squared ReLU (a later notebook) it looks different: most numbers are so small beside the largest that their code is 0.
+# Four stages in each layer are rounded to 8 bits: `attn_in` (before q, k, v), `attn_out` (before o), `ffn_in` (before gate, up) and
+# `ffn_out` (before down). The last stands behind squared ReLU (notebook 7), where many numbers are 0 or so small beside the largest
+# that their code is 0. The shares of zeros, layer by layer:
 
 # %%
 for name in ("attn_in", "attn_out", "ffn_in", "ffn_out"):
@@ -119,12 +123,13 @@ for name in ("attn_in", "attn_out", "ffn_in", "ffn_out"):
     print(f"{name:9}", np.round(zeros, 2))
 
 # %% [markdown]
-# That is no accident and no loss: where the code is 0 the matrix behind it need not be read. Programs use it, and so does ours.
+# This has a use. Where the code is 0, the column of the matrix that it would be multiplied by need not be read (notebooks 7 and 14).
+# What it costs in accuracy, notebook 5 measures.
 
 # %% [markdown]
 # ## What goes wrong otherwise
 #
-# **One scale for all tokens.** The small token keeps four bits:
+# **One scale for all tokens.** The codes of the small token reach only 13, not 127: more than three of its eight bits are lost.
 
 # %%
 np.rint(two * (127 / np.abs(two).max()))

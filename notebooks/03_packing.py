@@ -56,7 +56,8 @@ stored.T
 0 + 2 * 4 + 0 * 16 + 2 * 64, 1 + 2 * 4 + 0 * 16 + 1 * 64
 
 # %% [markdown]
-# So the four codes in byte 0 are those of rows 0, 2, 4 and 6: not neighbours.
+# So the four codes in byte 0 are those of rows 0, 2, 4 and 6: not neighbours. (If four does not divide the rows, the last band is filled
+# up, and `rows` says how many there are.)
 
 # %% [markdown]
 # ## The same, through the package
@@ -129,7 +130,7 @@ published = np.frombuffer(bytes.fromhex(real["rows_0_640_1280_1920"]), np.int8)
 # ## What goes wrong otherwise
 #
 # Each of these was a real bug in somebody's port. All give a matrix of -1, 0 and +1 with the right number of each,
-# so nothing crashes and no statistic looks odd. The model says nonsense.
+# so nothing crashes and no statistic looks odd. The model says nonsense, as the [cheat sheet](../CHEATSHEET.md) has it.
 
 # %%
 def neighbours(packed):
@@ -150,7 +151,7 @@ for wrong in (neighbours, highest_first):
 [(w_codes == code).sum() for code in (-1, 0, 1)]
 
 # %% [markdown]
-# A code of 3 does not exist. If you meet one, the file is broken, or is none of this layout:
+# A code of 3 does not exist. If you meet one, the file is broken, or is none of this layout. Here is one in row 0, column 1:
 
 # %%
 from minibitnet.packing import find_unused_code

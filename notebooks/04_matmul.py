@@ -112,7 +112,8 @@ for way in (ordinary, by_masks):
     print(f"{way.__name__:9} {way(long_x, long_w):6}  {dict(done)}")
 
 # %% [markdown]
-# No multiplications, and two in five additions fewer. For the whole model and one token:
+# No multiplications, and two in five additions fewer. For one token and all ternary matrices of the model (the look-ups are for
+# notebook 14):
 
 # %%
 from minibitnet.commands.costs import SHARES
@@ -123,13 +124,14 @@ from minibitnet.files.published import CONFIG
 count_ternary(parse_config(CONFIG), *SHARES)
 
 # %% [markdown]
-# What a hardware designer sees in this is a picture of areas: an adder of 8 bits is a small thing beside a multiplier of 16. In
-# NumPy on a CPU, multiplying costs nothing extra; what counts there is how many bytes are read.
+# On a chip an addition of 8-bit numbers takes about a seventieth of the energy of a multiplication and addition of 16-bit ones
+# (notebook 15). NumPy on a CPU gains nothing by that: there, reading the bytes takes the time.
 
 # %% [markdown]
 # ## How large can it get?
 #
-# A sum of N activations is at most 128 N. int8 overflows at once; int16 can from the 256th on; int32 never does here.
+# A code is at most 127 here (an int8 could be -128), so a sum of N of them is at most 127 N. int8 overflows at the second, int16 at the
+# 259th, int32 never does here. (The int8 line runs round and round between -128 and 127, too small to see at this height.)
 
 # %%
 import matplotlib.pyplot as plt
@@ -165,7 +167,8 @@ by_floats = x_codes.astype(np.float32) @ w_codes.astype(np.float32).T
 (by_floats == ternary_matmul(x_codes, w_codes)).all()
 
 # %% [markdown]
-# So there is one right product, to the last bit, and every kernel of this package returns it, whatever it does inside:
+# So there is one right product, to the last bit. A *kernel* is one way to compute it; notebook 14 explains them. Every kernel of this
+# package returns the same, whatever it does inside:
 
 # %%
 from minibitnet.kernels import KERNELS, make_multiply
@@ -219,6 +222,7 @@ check_product(product)
 #
 # - Where the weight is +1 add, where it is -1 subtract, where it is 0 skip. That is the definition.
 # - Add up in int32, or in float32 as long as every sum stays below 2**24: the same number to the last bit.
-# - For a token of 2B4T: 602 million additions, as many subtractions, no multiplication.
+# - For a token, 2B4T's ternary matrices take 602 million additions, as many subtractions, no multiplication. What else is multiplied,
+#   notebook 15 counts.
 #
 # **Next:** [notebook 5](05_bitlinear.ipynb) puts these four together. The module is [matmul.py](../minibitnet/matmul.py).

@@ -56,8 +56,8 @@ acc * (1 / 127) * 0.525
 (x @ (w_codes * w_scale).T)
 
 # %% [markdown]
-# Near, and not the same: 0.5 is not quite 64/127. All the rounding is in the first step. The product of whole numbers is exact, and
-# the scales are two multiplications at the end.
+# Near, and not the same: 0.5 is not quite 64/127. All the rounding that one sees is in the first step. The product of whole numbers
+# is exact; the two multiplications at the end round in the seventh digit.
 
 # %% [markdown]
 # ## The same, through the package
@@ -72,6 +72,10 @@ print(inspect.getsource(bit_linear).split('"""')[-1])
 
 # %%
 print(inspect.getsource(scale_back).split('"""')[-1])
+
+# %% [markdown]
+# (`stage(name, array)` gives the array its name for a trace and changes nothing. A *linear layer* is one product with a matrix;
+# "layer 0" is a whole block.)
 
 # %%
 layer = BitLinear(

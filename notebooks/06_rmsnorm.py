@@ -53,7 +53,8 @@ print(inspect.getsource(rms_norm).split('"""')[-1])
 rms_norm(x, gain, eps=1e-5), rms_norm(1000 * x, gain, eps=1e-5)
 
 # %% [markdown]
-# A thousand times larger, and the same comes out. `eps` keeps a token of zeros from dividing by zero; it matters to nothing else.
+# A thousand times larger, and the same comes out. `eps` keeps a token of zeros from dividing by zero; only tokens whose mean square is
+# not large beside it feel it.
 
 # %% [markdown]
 # ## Where they stand
@@ -62,11 +63,19 @@ rms_norm(x, gain, eps=1e-5), rms_norm(1000 * x, gain, eps=1e-5)
 # BitNet's own, the *sub-norms*: inside, before the last matrix of each.
 #
 # ```
-#  h --+-- RMSNorm -- q, k, v -- attention -- SUB-NORM -- o --(+)--+-- RMSNorm -- gate, up -- relu2 -- SUB-NORM -- down --(+)-- h
-#      +------------------------------------------------------ +    +----------------------------------------------------- +
+#  h --+-- RMSNorm ---- q, k, v -- attention -- SUB-NORM ------- o --(+)-- h
+#      |   attn_norm               attn         attn_sub_norm         |
+#      +--------------------------------------------------------------+
+#
+#  h --+-- RMSNorm ---- gate, up -- relu2 ----- SUB-NORM ---- down --(+)-- h
+#      |   ffn_norm                 relu2_gate  ffn_sub_norm          |
+#      +--------------------------------------------------------------+
 # ```
 #
-# Before each of the four groups of matrices there is a norm. So what is rounded to 8 bits always has the same size.
+# `h` is the token on its way, and (+) adds to it what the half block has made. So before each of the four groups of matrices there is
+# a norm. Rounding to 8 bits alone would not need it: a token's codes are the same at any size (notebook 2). But the size comes back
+# with the scale and goes on into what follows. `h` grows from block to block, and softmax and squared ReLU do something else to large
+# numbers than to small ones. Behind a norm they meet one size, which the gains set.
 
 # %% [markdown]
 # ## What it looks like
@@ -89,10 +98,16 @@ def size(name):
 
 
 # %%
-figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
-pairs = (("attn_residual", "ffn_norm"), ("attn", "attn_sub_norm"), ("relu2_gate", "ffn_sub_norm"))
-for n, (before, after) in enumerate(pairs):
-    axes.semilogy(size(before), f"C{n}o-", label=before)
+figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
+h = [np.sqrt(np.mean(stages["embed"] ** 2)), *size("ffn_residual")[:-1]]
+pairs = {
+    "attn_norm": ("h", h),
+    "attn_sub_norm": ("attn", size("attn")),
+    "ffn_norm": ("attn_residual: h, half a block on", size("attn_residual")),
+    "ffn_sub_norm": ("relu2_gate", size("relu2_gate")),
+}
+for n, (after, (before, sizes)) in enumerate(pairs.items()):
+    axes.semilogy(sizes, f"C{n}o-", label=before)
     axes.semilogy(size(after), f"C{n}s:", label=after)
 axes.set(xlabel="layer", ylabel="size (root mean square)", xticks=range(6))
 figure.legend(loc="outside right upper", frameon=False, fontsize=8);
@@ -110,7 +125,7 @@ centered = x - x.mean()
 rms_norm(centered, gain, 1e-5), rms_norm(x, gain, 1e-5)
 
 # %% [markdown]
-# **Eps outside the root.** For tokens of ordinary size there is no difference in seven digits; for a small one there is:
+# **Eps outside the root.** For a token of ordinary size the first five digits agree; for a small one they do not:
 
 # %%
 small = x / 1000
@@ -139,7 +154,9 @@ for name, m in (("right", model), ("without", wrong)):
     print(f"{name}: {tokenizer.decode(new)}\n")
 
 # %% [markdown]
-# And in numbers, bits for each byte of this text (8 would be knowing nothing):
+# And in numbers. A model gives the token that really comes next a probability p. The token then costs log2(1/p) bits: 0 if the
+# model was sure, 1 if it was the toss of a coin. The costs of all tokens, divided by the bytes of the text, are *bits per byte*. Less is
+# better; 8 would be knowing nothing, as a byte has 256 values.
 
 # %%
 from minibitnet.training.judge import bits_per_byte
@@ -172,7 +189,7 @@ check_norm(norm)
 #
 # - `x / sqrt(mean(x**2) + eps) * gain`, for each token by itself. No mean is taken off.
 # - Four in a block: before q, k, v; before o (sub-norm); before gate, up; before down (sub-norm).
-# - After a norm a token's size is known, and eight bits suffice.
+# - Behind a norm the size of a token is what the gains say, however large `h` has grown.
 #
 # **Next:** [notebook 7](07_feedforward.ipynb), squared ReLU. The module is [rmsnorm.py](../minibitnet/rmsnorm.py); the
 # paper Zhang and Sennrich, *Root Mean Square Layer Normalization*, 2019, arXiv 1910.07467, equation 4.

@@ -18,7 +18,9 @@
 #
 # 25 minutes. Before: [notebook 5](05_bitlinear.ipynb). A little trigonometry.
 #
-# Attention compares vectors by dot products. A dot product does not know which token came first. *Rotary position embedding*
+# In attention each token makes a *query*, which asks, and a *key*, which answers. Both are cut into short vectors, one for each *head*.
+# The dot product of a query and a key is their *score*. More in notebook 9; here they are two vectors. A dot product does not know which
+# token came first. *Rotary position embedding*
 # (RoPE) turns each vector by an angle that grows with its place.
 
 # %%
@@ -129,7 +131,8 @@ cos, sin = rotations(np.array([1]), head_dim=4, theta=10_000.0)
 rotate(x.astype(np.float32)[None, None], cos, -sin)
 
 # %% [markdown]
-# **Another theta.** 10,000 is what most models have. The text is right at first and goes astray later:
+# **Another theta.** 2B4T has 500,000, the built-in model and most others 10,000. Give the built-in model 2B4T's. Here is what the tokens of
+# a text cost, in bits, by quarters of the text: it is right at first and goes astray later.
 
 # %%
 from dataclasses import replace
@@ -137,12 +140,16 @@ from dataclasses import replace
 import minibitnet as mb
 from minibitnet.training.judge import bits
 
+np.set_printoptions(precision=2)
 model, tokenizer = mb.load()
 wrong = replace(model, config=replace(model.config, rope_theta=500_000.0))
 story = ("Lily and Tom went to the park with their mom. They saw a big tree with red apples. "
          "\"Can we have one?\" Tom asked. Mom smiled and said yes. They sat in the sun and ate.")
 ids = tokenizer.encode(story)
-[round(bits(m, ids) / len(ids), 3) for m in (model, wrong)]  # bits for a token
+quarters = [len(ids) * n // 4 for n in (1, 2, 3, 4)]
+for m in (model, wrong):
+    up_to = [0, *(bits(m, ids[:end]) for end in quarters)]
+    print(np.diff(up_to) / np.diff([1, *quarters]))
 
 # %% [markdown]
 # ## Exercises

@@ -42,7 +42,7 @@ scores = keys @ q / np.sqrt(2)
 scores
 
 # %% [markdown]
-# **Weights**: softmax makes them positive and add up to one.
+# **Attention weights**: softmax makes them positive and add up to one. (They have nothing to do with the weights of a matrix.)
 
 # %%
 weights = np.exp(scores) / np.exp(scores).sum()
@@ -69,6 +69,27 @@ print(inspect.getsource(attend).split('"""')[-1])
 
 # %%
 attend(q[None].astype("f4"), keys[None].astype("f4"), values[None].astype("f4"))
+
+# %% [markdown]
+# ## In 2B4T
+#
+# The last token of `User: hi<|eot_id|>Assistant: ` asks, in layer 0, head 0: the scores of the eight tokens before they are divided, as
+# somebody recorded them, and what the program made of them. Heads have 128 coordinates.
+
+# %%
+import json
+
+with open("data/real_2b4t.json", encoding="utf-8") as file:
+    real = json.load(file)["layer_0"]
+scores = np.array(real["scores_of_head_0"]) / np.sqrt(128)
+weights = np.exp(scores) / np.exp(scores).sum()
+for token, score, weight, recorded in zip(
+    real["tokens"], scores, weights, real["attn_weights_of_head_0"]
+):
+    print(f"{token!r:20} {score:7.2f} {weight:9.6f} {recorded:9.6f}")
+
+# %% [markdown]
+# The same weights. This head looks at the colon, and at little else.
 
 # %% [markdown]
 # ## Groups
@@ -106,7 +127,8 @@ axes[0].set(yticks=range(len(ids)), yticklabels=words, ylabel="this token gather
 
 # %% [markdown]
 # Each row adds up to one. Right of the diagonal all is white: a token does not see what comes after it. Nothing is masked for that; its
-# slice of the keys ends at itself.
+# slice of the keys ends at itself. (Other programs compute all scores and then set those of later tokens to minus infinity, a *causal
+# mask*. The result is the same.)
 
 # %%
 stages["layers.2.attn_weights"][3].sum(axis=1), np.triu(stages["layers.2.attn_weights"][3], 1).max()
@@ -115,7 +137,7 @@ stages["layers.2.attn_weights"][3].sum(axis=1), np.triu(stages["layers.2.attn_we
 # ## The cache
 #
 # Later tokens change nothing for earlier ones. So keys and values, once computed, are kept, and each new token is computed alone. Reading
-# a text whole, in pieces, or token by token gives the same numbers:
+# a text whole, in pieces, or token by token gives the same numbers, here even to the last bit:
 
 # %%
 cache = mb.KVCache(model.config, capacity=len(ids))
@@ -125,14 +147,16 @@ whole = mb.forward(model, ids, last=True)
 np.abs(logits - whole).max(), cache.length
 
 # %% [markdown]
-# Keys go in turned to their place already (notebook 8), so the cache need not know theirs. How large is it for 2B4T?
+# Keys go in turned to their place already (notebook 8), so the cache need not know theirs. How large is it for 2B4T? A
+# token leaves a key and a value in each of 30 layers, each of 5 heads of 128 numbers of 4 bytes: 2 × 30 × 5 × 128 × 4 = 153,600 bytes. A
+# whole context of 4,096 tokens, in MB:
 
 # %%
 from minibitnet.config import parse_config
 from minibitnet.costs import cache_size
 from minibitnet.files.published import CONFIG
 
-cache_size(parse_config(CONFIG), tokens=4096) / 1e6  # MB, float32
+cache_size(parse_config(CONFIG), tokens=4096) / 1e6
 
 # %% [markdown]
 # ## What goes wrong otherwise

@@ -81,6 +81,18 @@ for name, array in stages.items():
 # normalize, round, multiply, add. Then the same with the gate.
 
 # %% [markdown]
+# And in 2B4T: four numbers of a token in layer 0, as somebody recorded them. What each half makes is added to `h`.
+
+# %%
+import json
+
+with open("data/real_2b4t.json", encoding="utf-8") as file:
+    real = {name: np.array(numbers[:4]) for name, numbers in json.load(file)["layer_0"].items()}
+for name in ("embed", "o", "attn_residual", "down", "ffn_residual"):
+    print(f"{name:14} {real[name]}")
+real["embed"] + real["o"], real["attn_residual"] + real["down"]
+
+# %% [markdown]
 # ## What it looks like: the token on its way
 #
 # Each block adds to `h`. How large is it, and how much does a block turn it?
@@ -104,8 +116,12 @@ right.plot(steps[1:], turn, "o-", ms=4)
 right.set(xlabel="blocks passed", ylabel="cosine to the half before", ylim=(0, 1.05));
 
 # %% [markdown]
+# The first half block turns `h` nearly by a right angle and makes it many times larger: little is left of the embedding. Later halves
+# turn it much less.
+#
 # ## When does it know?
 #
+# The *head* is the last matrix, which makes logits; here it is the embedding itself. (It has nothing to do with the heads of attention.)
 # Ask at every half block: if the head looked at `h` now, what would it say?
 
 # %%
@@ -119,6 +135,9 @@ for n, h in enumerate(way):
     print(f"after {n / 2:3} blocks: {best}")
 
 # %% [markdown]
+# The right word comes late: only when many halves have added to `h` is it among the first. Before, the model names what often follows
+# "a" alone.
+#
 # ## From the last vector to a word
 
 # %%
@@ -131,7 +150,8 @@ for token in np.argsort(-odds)[:5]:
 # %% [markdown]
 # ## What goes wrong otherwise
 #
-# **A block left out.** Since each block only adds, a model with one missing still speaks:
+# **A block left out.** Since each block only adds, a model with one missing does not crash. Without a middle block it still speaks; without
+# block 0 it does not:
 
 # %%
 from dataclasses import replace
@@ -143,7 +163,9 @@ print(f"all        {bits_per_byte(model, tokenizer, [story]):.3f} bits per byte"
 for n in range(L):
     config = replace(model.config, num_hidden_layers=L - 1)
     fewer = replace(model, config=config, layers=model.layers[:n] + model.layers[n + 1 :])
-    print(f"without {n}  {bits_per_byte(fewer, tokenizer, [story]):.3f}")
+    new = mb.generate(fewer, tokenizer.encode(story), max_new_tokens=14)
+    cost = bits_per_byte(fewer, tokenizer, [story])
+    print(f"without {n}  {cost:.3f} {tokenizer.decode(list(new))!r}")
 
 # %% [markdown]
 # **The residual from the wrong place**: what a block adds is added to `h`, not to the normalized token.
@@ -160,7 +182,7 @@ stages["layers.0.attn_residual"][-1, :4], wrong[-1, :4]
 # ## Exercises
 #
 # **1.** In which order do these come, inside attention? Give a list of the numbers: 1 the sub-norm, 2 o_proj, 3 the gathering of
-# values, 4 the rounding to 8 bits.
+# values, 4 the second rounding to 8 bits, `attn_out`.
 
 # %%
 from minibitnet.course.model import check_next_token, check_order

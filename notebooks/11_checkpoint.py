@@ -57,7 +57,8 @@ bits = np.uint32(int(low) | int(high) << 8)
 f"{bits:016b}", (bits << np.uint32(16)).view(np.float32)
 
 # %% [markdown]
-# One bit of sign, eight of exponent, seven of fraction.
+# One bit of sign, eight of exponent, seven of fraction: `0 01111111 0001010`. The sign is plus; the exponent is 127, of which 127 is taken
+# off, so 2**0; the fraction is 10 of 128. Together 1 + 10/128 = 1.078125.
 
 # %% [markdown]
 # ## The same, through the package
@@ -125,8 +126,19 @@ config["hidden_act"], config["quantization_config"]
 # | `autobitlinear` (2B4T) | mean of the absolute weights | sum × scale |
 # | `bitlinear`, or nothing (Falcon-E, HF1BitLLM) | 1 / that mean | sum / scale |
 #
-# The same name, the same shape, and for 2B4T even numbers of the same size: 0.7 to 4.6. The package brings both to one form when it
+# The same name, the same shape. 2B4T's scales lie between 0.7 and 4.6, so their inverses have much the same size, and the numbers do not
+# tell which is meant. The package brings both to one form when it
 # loads, so that a scale always multiplies codes.
+
+# %%
+with open("data/real_2b4t.json", encoding="utf-8") as file:
+    scales = json.load(file)["weight_scales"]
+figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
+for name, values in scales.items():
+    axes.plot(values, ".-", label=name)
+axes.axhline(1, color="k", lw=0.5)
+axes.set(xlabel="layer", ylabel="weight_scale", ylim=(0, 5), title="the 210 scales of 2B4T")
+axes.legend(frameon=False, ncols=4, fontsize=8);
 
 # %%
 from minibitnet.shelf import Shelf

@@ -28,7 +28,7 @@ np.set_printoptions(precision=3, suppress=True)
 # %% [markdown]
 # ## By hand
 #
-# A vocabulary of four tokens; the model gives four logits. Softmax turns them into odds.
+# A vocabulary of four tokens; the model gives four logits. Softmax turns them into odds, that is, probabilities.
 
 # %%
 logits = np.log(np.array([0.5, 0.1, 0.25, 0.15], np.float32))
@@ -43,7 +43,7 @@ squared = np.array([0.5, 0.1, 0.25, 0.15]) ** 2
 squared / squared.sum()
 
 # %% [markdown]
-# **Top-p** keeps the likeliest until they make up a share: for 0.6 that takes 0.5 and 0.25. They are made to add up to one again.
+# **Top-k** keeps the k likeliest: with k = 3 the token with 0.1 is gone. **Top-p** keeps the likeliest until they make up a share: for 0.6 that takes 0.5 and 0.25. They are made to add up to one again.
 
 # %%
 np.array([0.5, 0, 0.25, 0]) / 0.75
@@ -163,7 +163,8 @@ answer = ...
 check_share(answer)
 
 # %% [markdown]
-# **2.** Write the odds: from `logits`, `temperature` (above 0) and `top_p` to an array that adds up to one.
+# **2.** Write the odds: from `logits`, `temperature` (above 0) and `top_p` to an array that adds up to one. First the
+# temperature, then the cut.
 
 # %%
 def odds(logits, temperature, top_p):

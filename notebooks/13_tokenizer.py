@@ -16,7 +16,7 @@
 # **You will be able to** cut a word into tokens by merging, as the tokenizer does; write a conversation as 2B4T was taught to read it,
 # to the last blank; and say why a wrong prompt is so hard to notice.
 #
-# 25 minutes. Before: notebooks [10](10_model.ipynb) and [12](12_sampling.ipynb).
+# 30 minutes. Before: notebooks [10](10_model.ipynb) and [12](12_sampling.ipynb).
 
 # %%
 import json
@@ -93,7 +93,8 @@ print(inspect.getsource(tokenizer.encode).split('"""')[-1])
 # %% [markdown]
 # ## In the real model
 #
-# 2B4T has the 128,256 tokens of Llama 3: 256 bytes, 280,147 merges that lead to the rest, and 256 special tokens. With more merges words
+# 2B4T has the 128,256 tokens of Llama 3: 256 bytes, 280,147 merges that lead to the rest (several may lead to the
+# same token), and 256 special tokens. With more merges words
 # are seldom cut, and digits go by threes. Some rows from public tests of the tokenizer:
 
 # %%
@@ -137,7 +138,7 @@ axes.set_xticks([256, 512, 1024, 2048, 4096], [256, 512, 1024, 2048, 4096])
 axes.minorticks_off();
 
 # %% [markdown]
-# The first merges are worth most. A vocabulary costs a row of the embedding for each token: 2B4T's is 656 MB in bfloat16, more than
+# The first merges are worth most. A vocabulary costs a row of the embedding for each token: 2B4T's is 657 MB in bfloat16, more than
 # all of its ternary matrices ([notebook 11](11_checkpoint.ipynb)).
 
 # %% [markdown]
@@ -156,7 +157,7 @@ messages = [
 render_chat(messages)
 
 # %% [markdown]
-# No line breaks. Roles begin with a capital, contents are stripped, each message ends in `<|eot_id|>`, which is one token and not nine letters.
+# No line breaks. Roles begin with a capital, contents are stripped, each message ends in `<|eot_id|>`, which is one token and not ten characters.
 # At the end stands the start of the answer, with its blank.
 
 # %%
@@ -209,7 +210,9 @@ for name, q in odds.items():
     print(f"{name:24} {lost:7.3f} bits, begins with {first!r}")
 
 # %% [markdown]
-# Every one of them gives a story. That is the trouble: nobody sees a wrong prompt in the text, only in scores. Compare ids, not texts.
+# The largest number is the most harmless one: without the last blank the model first writes the blank itself, and then goes on as it
+# should. The others change every later choice a little. And each of them gives a story; nobody sees a wrong prompt in the text, only in
+# scores. Compare ids, not texts.
 # (`BITNETAssistant` is what the template inside Microsoft's GGUF file says. It is a placeholder that was never trained.)
 #
 # **The pieces encoded apart.** `User: ` and `hi`, each by itself, have other ids than both together:

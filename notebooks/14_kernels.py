@@ -16,7 +16,7 @@
 # **You will be able to** compute a row of a ternary product by looking it up in tables, and by counting ones; say how large a table
 # should be; and say which way is quickest for one token and which for a prompt.
 #
-# 25 minutes. Before: notebooks [3](03_packing.ipynb) and [4](04_matmul.ipynb).
+# 50 minutes. Before: notebooks [3](03_packing.ipynb), [4](04_matmul.ipynb), [5](05_bitlinear.ipynb) and [7](07_feedforward.ipynb).
 #
 # A *kernel* is a way to compute the ternary product. Notebook 4 adds one activation at a time. The kernels here add seven at a time,
 # or one bit of 64, and return the very same integers.

@@ -16,7 +16,7 @@
 # **You will be able to** count the bytes, operations and joules of a model from its `config.json`; reproduce the published figures;
 # and say what each of them leaves out.
 #
-# 25 minutes. Before: notebooks [3](03_packing.ipynb), [4](04_matmul.ipynb) and [11](11_checkpoint.ipynb).
+# 40 minutes. Before: notebooks [3](03_packing.ipynb), [4](04_matmul.ipynb) and [11](11_checkpoint.ipynb).
 #
 # The report on BitNet b1.58 2B4T (Ma et al., 2025, arXiv 2504.12285, table 1) gives it these costs:
 #
@@ -32,7 +32,7 @@ import numpy as np
 # %% [markdown]
 # ## By hand
 #
-# The letters of 2B4T, as on the [cheat sheet](../CHEATSHEET.md):
+# 2B4T has D numbers in a token and F in gate and up; H query heads and G key/value heads of d numbers; L blocks:
 
 # %%
 D, F, H, G, d, L = 2560, 6912, 20, 5, 128, 30
@@ -71,8 +71,8 @@ np.log2(3), ternary * 2 / 8 / 1e9, ternary * 1.58 / 8 / 1e9
 # That is 1,480 additions and subtractions, and one multiplication by the scales when the sum is done. The report does not skip zeros: it
 # counts an addition for every weight.
 #
-# **Joules.** On a chip of 7 nm an addition of 8-bit integers takes 0.007 pJ; a multiplication and an addition of 16-bit floats take
-# 0.34 + 0.16 pJ (Wang et al., *BitNet*, 2023, arXiv 2310.11453, table 2). The row in picojoules, ternary and in FP16:
+# **Joules.** On a chip of 7 nm an addition of 8-bit integers takes 0.007 pJ (1 pJ is 1e-12 J); a multiplication and an addition of 16-bit floats (FP16)
+# take 0.34 + 0.16 pJ (Wang et al., *BitNet*, 2023, arXiv 2310.11453, table 2). The row in picojoules, ternary and in FP16:
 
 # %%
 2560 * 0.007, 2560 * 0.50, 0.50 / 0.007

@@ -16,12 +16,24 @@
 # **You will be able to** take a training step on ternary weights by hand; write both gradients of a BitLinear; and say why one cannot
 # simply round a model that is there already.
 #
-# 35 minutes. Before: notebooks [1](01_absmean.ipynb), [5](05_bitlinear.ipynb) and [10](10_model.ipynb).
+# 45 minutes. Before: notebooks [1](01_absmean.ipynb), [5](05_bitlinear.ipynb) and [10](10_model.ipynb).
 
 # %%
 import numpy as np
 
 np.set_printoptions(precision=4, suppress=True)
+
+# %% [markdown]
+# ## Loss and gradient
+#
+# The *loss* is one number that says how wrong the outputs are. The *gradient* of the loss by a weight is a slope: how much the loss grows
+# for each unit that the weight grows. Against the gradient is downhill. An array of weights has a gradient of the same shape, a slope for
+# each.
+#
+# Let `y = x @ W.T`, and `dy` the gradient by `y`. `W[m, n]` goes into `y[t, m]` with the factor `x[t, n]`, for every token t. So its slope is
+# the sum over t of `dy[t, m] * x[t, n]`: `dW = dy.T @ x`. And `x[t, n]` goes into every `y[t, m]` with the factor `W[m, n]`: `dx = dy @ W`.
+# That is all the calculus needed here. The loss of a language model is what the next token costs
+# ([notebook 6](06_rmsnorm.ipynb)), on average.
 
 # %% [markdown]
 # ## By hand
@@ -134,14 +146,15 @@ changes = np.any(np.diff(codes, axis=0), axis=1)
 print("steps in which a code changed:", changes.sum(), "of", changes.size)
 
 # %% [markdown]
-# Masters walk; now and then one crosses a line, and only then does the layer change. Where the teacher has 0, a master comes to rest close to a
-# line, because no push is left once its code is 0.
+# Masters walk; now and then one crosses a line, and only then does the layer change. Where the teacher has 0, a master that comes from
+# outside stops just inside a line, because no push is left once all codes are right. One that began inside stays about there.
 
 # %% [markdown]
 # ## A whole model
 #
 # Now two small models with the same sizes, seed and data, one of them ternary. They learn to write like the source of this package,
-# byte by byte.
+# byte by byte. `AdamW` is the usual rule that turns gradients into steps; `Schedule` says how large the steps are: small at first, then large,
+# then small again.
 
 # %%
 from dataclasses import replace
@@ -184,7 +197,7 @@ axes.set(xlabel="step", ylabel="bits per byte")
 axes.legend(frameon=False);
 
 # %% [markdown]
-# The ternary one follows, a little behind, with a twentieth of the bytes in its matrices. The built-in model was made the same way, with
+# The ternary one follows, in the end a little behind, with a sixteenth of the bytes in its matrices. The built-in model was made the same way, with
 # more of everything: see [the model card](../minibitnet/models/stories/MODEL_CARD.md).
 #
 # The masters are then thrown away. What is kept is codes and one scale per matrix, and inference computes what training computed:

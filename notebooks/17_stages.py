@@ -151,7 +151,7 @@ axes.set_ylabel("relative difference")
 axes.legend(frameon=False, loc="upper left");
 
 # %% [markdown]
-# The first wrong stage, right against port. Each mistake has its own look:
+# Where a line has a gap, the stage is equal: `k.acc` of A, for instance. Now the first wrong stage, right against port. Each mistake has its own look:
 
 # %%
 figure, (a, b, c) = plt.subplots(1, 3, figsize=(10, 3.3), layout="constrained")
@@ -171,8 +171,8 @@ c.set(title="C: relu2_gate / up", xlabel="gate")
 c.legend(frameon=False, markerscale=4);
 
 # %% [markdown]
-# **A** is a straight line through zero: every number too large by one factor. That is a scale. **B** is right at place 0 and without any
-# relation elsewhere: something that depends on the place. **C** drawn over the gate is another curve, straight where it should bend:
+# **A** is a straight line through zero: every number too large by one factor. That is a scale. **B** is right at place 0 and
+# scattered elsewhere, but for slow pairs, which have hardly turned: something that depends on the place. **C** drawn over the gate is another curve, straight where it should bend:
 # another activation. Here are the three:
 
 # %%
@@ -181,7 +181,7 @@ for port in PORTS.values():
 
 # %% [markdown]
 # C is not made up. Since the middle of 2026 Microsoft's own C++ runtime computes 2B4T so. On 2B4T it costs much more than here: the
-# perplexity of wikitext-2 rises from 17.1 to 99.8 (microsoft/BitNet, issue 588). And its texts are still fluent.
+# perplexity of wikitext-2 ([notebook 7](07_feedforward.ipynb)) rises from 17.1 to 99.8 (microsoft/BitNet, issue 588). And its texts are still fluent.
 
 # %% [markdown]
 # ## What goes wrong otherwise
@@ -251,7 +251,8 @@ check_port_d(place)
 #
 # - Go through the stages in order. The first that differs has the mistake in it; what follows is wrong anyway.
 # - Integers are equal or wrong. Floats get a tolerance, measured, relative to the stage.
-# - One factor: a scale. Right at place 0 only: the place. Another curve: the activation. The same numbers elsewhere: the order.
+# - One factor: a scale. Right at place 0 only: the place. Another curve: the activation. The right numbers in other
+#   rows or heads: the order.
 # - Fluent text proves nothing.
 #
 # **Next:** this was the last. [The cheat sheet](../CHEATSHEET.md) has all traps with the stage at which each shows first; the module of this notebook is

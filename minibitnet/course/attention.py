@@ -45,11 +45,28 @@ def gathered_from_keys(q: F32, keys: F32, values: F32) -> F32:
     return gathered(q, keys, keys)
 
 
+def _scores(q: F32, keys: F32) -> F32:
+    shared = np.repeat(keys, len(q) // len(keys), axis=0)  # (H, S, d)
+    return (shared @ q[:, :, None])[..., 0] / np.float32(np.sqrt(q.shape[1]))
+
+
+def gathered_undivided(q: F32, keys: F32, values: F32) -> F32:
+    """Exponentials that do not add up to one."""
+    shared = np.repeat(values, len(q) // len(values), axis=0)
+    return (np.exp(_scores(q, keys))[:, None] @ shared)[:, 0]
+
+
+def gathered_by_scores(q: F32, keys: F32, values: F32) -> F32:
+    """No softmax."""
+    shared = np.repeat(values, len(q) // len(values), axis=0)
+    return (_scores(q, keys)[:, None] @ shared)[:, 0]
+
+
 check_head = Exercise(
     right=3,
     mistakes={
-        "You shared the heads out by turns: 14 modulo 5. Neighbours share: 14 // 4.": 14
-        % 5,
+        "You shared the heads out by turns, 14 modulo 5. Neighbours share: 14 // 4. "
+        "(Or did you count from 1?)": 4,
         "That is the query head itself. There are only five key/value heads.": 14,
         "14 // 5 has the numbers the wrong way: how many query heads share one?": 2,
     },
@@ -62,6 +79,10 @@ check_gathered = Exercise(
         "You forgot to divide the scores by the root of d.": gathered_unscaled,
         "You divide the scores by d. Divide by its root.": gathered_divided_by_d,
         "Every token weighs the same: are your scores all alike?": gathered_evenly,
+        "Your weights do not add up to one. Divide the exponentials by their sum."
+        "": gathered_undivided,
+        "There is no softmax: the scores themselves are no weights."
+        "": gathered_by_scores,
         "You gather keys. Keys are compared with; values are gathered."
         "": gathered_from_keys,
     },

@@ -46,6 +46,7 @@ check_order = Exercise(
     mistakes={
         "The sub-norm is behind attention, before o: it is BitNet's own place for it."
         "": [1, 3, 4, 2],
+        "That is the first rounding, before q, k and v.": [4, 3, 1, 2],
         "You rounded before the norm. Every group of matrices has its norm first, then "
         "the rounding.": [1, 3, 2, 4],
     },
@@ -55,7 +56,7 @@ check_next_token = Exercise(
     mistakes={
         "That follows the first token. The last one's row is wanted: h[-1]."
         "": next_of_first,
-        "You forgot the last norm, whose gains make some coordinates count for more."
+        "You forgot the last norm, or its gains, by which some coordinates count more."
         "": next_without_norm,
         "You took the mean of all tokens. The last one has gathered what it needs."
         "": next_of_all,

@@ -44,6 +44,11 @@ def unpack_two_s_complement(packed: Bytes) -> Codes:
     return meaning[np.concatenate(_fields(packed))]
 
 
+def unpack_unsigned(packed: Bytes) -> Bytes:
+    """One taken off where there is no minus."""
+    return np.concatenate(_fields(packed)).astype(np.uint8) - np.uint8(1)
+
+
 check_byte = Exercise(
     right=0b00_10_01_10,
     mistakes={
@@ -60,6 +65,8 @@ check_unpack = Exercise(
         "Your bands come in the wrong order. The first is in the lowest two bits."
         "": unpack_highest_first,
         "You forgot to take 1 off: 0, 1, 2 stand for -1, 0, +1.": unpack_stored,
+        "uint8 has no -1: what is 0 has become 255. Make int8 of it first."
+        "": unpack_unsigned,
         "You read two bits as a signed number. They are code + 1."
         "": unpack_two_s_complement,
     },

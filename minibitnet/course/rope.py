@@ -18,13 +18,13 @@ def _angles(d: int, position: int, theta: float) -> F32:
 
 def turned(x: F32, position: int, theta: float) -> F32:
     """The right answer to `check_turned`."""
-    cos, sin = rotations(np.array([int(position)]), len(x), float(theta))
+    cos, sin = rotations(np.array([position]), len(x), theta)
     return rotate(x[None, None], cos, sin)[0, 0]
 
 
 def turned_back(x: F32, position: int, theta: float) -> F32:
     """The other way round."""
-    return turned(x, -int(position), theta)
+    return turned(x, -position, theta)
 
 
 def turned_neighbours(x: F32, position: int, theta: float) -> F32:
@@ -37,12 +37,17 @@ def turned_neighbours(x: F32, position: int, theta: float) -> F32:
 
 def turned_from_one(x: F32, position: int, theta: float) -> F32:
     """Places counted from one."""
-    return turned(x, int(position) + 1, theta)
+    return turned(x, position + 1, theta)
 
 
 def turned_alike(x: F32, position: int, theta: float) -> F32:
     """Every pair by the same angle."""
     return turned(x, position, 1.0)
+
+
+def turned_fast(x: F32, position: int, theta: float) -> F32:
+    """The exponent half as large."""
+    return turned(x, position, theta**0.5)
 
 
 check_pair = Exercise(
@@ -64,6 +69,8 @@ check_turned = Exercise(
         "on are a pair; programs differ in this.": turned_neighbours,
         "You count places from one. The first token is at place 0, and is not turned."
         "": turned_from_one,
+        "Your later pairs are too fast: the exponent is -2 * j / d, and j counts pairs."
+        "": turned_fast,
         "Every pair turns by the same angle. The later the pair, the slower: "
         "theta ** (-2 * j / d).": turned_alike,
     },

@@ -13,13 +13,18 @@ LOGITS = np.log(np.array([0.5, 0.1, 0.25, 0.15]))
 
 def odds(logits: Numbers, temperature: float, top_p: float) -> Numbers:
     """The right answer to `check_odds`."""
-    single = logits.astype(np.float32)
-    return probabilities(single, float(temperature), top_p=float(top_p))
+    return probabilities(logits.astype(np.float32), temperature, top_p=top_p)
 
 
 def odds_multiplied(logits: Numbers, temperature: float, top_p: float) -> Numbers:
     """Multiplied by the temperature."""
     return odds(logits * temperature * temperature, temperature, top_p)
+
+
+def odds_cut_first(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+    """The tail cut off before the temperature."""
+    kept = odds(logits, 1.0, top_p) > 0
+    return odds(np.where(kept, logits, -np.inf), temperature, 1.0)
 
 
 def odds_uncut(logits: Numbers, temperature: float, top_p: float) -> Numbers:
@@ -56,6 +61,8 @@ check_odds = Exercise(
     mistakes={
         "You multiply by the temperature. Divide: below 1 it sharpens."
         "": odds_multiplied,
+        "You cut before the temperature. First the temperature, then the cut."
+        "": odds_cut_first,
         "You left the tail on. Keep the likeliest until they make up top_p."
         "": odds_uncut,
         "You left out the token that reaches top_p. It is the last one kept."

@@ -76,6 +76,8 @@ RIGHT = rng.standard_normal((5, 4), np.float32) * LOUD
 LAST_BITS = RIGHT * np.float32(1 + 1e-6)
 FAINT = LAST_BITS * np.array([[1], [1], [1.1], [1], [9]], np.float32)
 LESS = LAST_BITS - np.array([[0], [0], [0], [4], [8]], np.float32)
+TINY = np.where(np.arange(20).reshape(5, 4) == 10, np.float32(1e-6), RIGHT)
+TINY_TWICE = np.where(TINY == np.float32(1e-6), np.float32(2e-6), LAST_BITS)
 BROKEN = np.where(np.arange(5)[:, None] >= 2, np.float32(np.nan), LAST_BITS)
 
 
@@ -90,6 +92,12 @@ def first(right: F32, port: F32, tolerance: float) -> int:
 def first_absolute(right: F32, port: F32, tolerance: float) -> int:
     """The tolerance not relative to the size of the stage."""
     far = np.abs(right - port).max(axis=1) > tolerance
+    return int(far.argmax()) if far.any() else -1
+
+
+def first_each(right: F32, port: F32, tolerance: float) -> int:
+    """Each number beside itself, so that tiny ones are looked at too closely."""
+    far = (~(np.abs(port - right) <= tolerance * np.abs(right))).any(axis=1)
     return int(far.argmax()) if far.any() else -1
 
 
@@ -132,6 +140,8 @@ check_first = Exercise(
     mistakes={
         "The tolerance is relative to the largest number of the stage: some stages are "
         "loud.": first_absolute,
+        "You compare each number with itself. Tiny ones differ by much and do not "
+        "matter: the measure is the largest of the stage.": first_each,
         "A difference may be below zero, too.": first_signed,
         "NaN passes your comparison: it is neither above nor below. Ask whether the "
         "difference is small, and turn that round.": first_without_nan,
@@ -145,6 +155,7 @@ check_first = Exercise(
         (RIGHT, FAINT, 1e-4),
         (RIGHT, LESS, 1e-4),
         (RIGHT, BROKEN, 1e-4),
+        (TINY, TINY_TWICE, 1e-4),
     ],
 )
 check_port_d = Exercise(

@@ -58,12 +58,12 @@ TOKENIZER = _built_in()
 
 def prompt(content: str) -> list[int]:
     """The right answer to `check_prompt`."""
-    return TOKENIZER.chat([{"role": "user", "content": str(content)}])
+    return TOKENIZER.chat([{"role": "user", "content": content}])
 
 
 def prompt_with(before: str, after: str, content: str) -> list[int]:
     """A prompt with other words around the content."""
-    return TOKENIZER.encode(f"{before}{str(content).strip()}{after}")
+    return TOKENIZER.encode(f"{before}{content.strip()}{after}")
 
 
 check_count = Exercise(

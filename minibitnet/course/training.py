@@ -37,6 +37,11 @@ def dx_divided(dy: F32, W: F32) -> F32:
     return dy @ (w_codes / w_scale).astype(np.float32)
 
 
+def dx_averaged(dy: F32, W: F32) -> F32:
+    """Divided by the number of tokens."""
+    return dx(dy, W) / np.float32(len(dy))
+
+
 def dx_zero(dy: F32, W: F32) -> F32:
     """The true derivative of a staircase."""
     return np.zeros((len(dy), W.shape[1]), np.float32)
@@ -56,6 +61,11 @@ def dmasters_unrounded(dy: F32, x: F32) -> F32:
 def dmasters_of_codes(dy: F32, x: F32) -> F32:
     """The scales forgotten."""
     return dy.T @ quantize_activations(x)[0].astype(np.float32)
+
+
+def dmasters_averaged(dy: F32, x: F32) -> F32:
+    """Divided by the number of tokens."""
+    return dmasters(dy, x) / np.float32(len(dy))
 
 
 def dmasters_turned(dy: F32, x: F32) -> F32:
@@ -84,6 +94,7 @@ check_dx = Exercise(
         "You went back through the masters. The forward pass used the rounded weights."
         "": dx_of_masters,
         "You forgot w_scale.": dx_of_codes,
+        "You divided by the number of tokens. Nothing is averaged here.": dx_averaged,
         "You divided by w_scale. A scale always multiplies codes.": dx_divided,
         "That is the true derivative, and nothing would learn.": dx_zero,
     },
@@ -95,6 +106,7 @@ check_dmasters = Exercise(
         "You used x. The forward pass used its codes times their scale."
         "": dmasters_unrounded,
         "You forgot the scales of the tokens.": dmasters_of_codes,
+        "You divided by the number of tokens. Their shares add up.": dmasters_averaged,
         "Rows and columns are swapped: a gradient has the shape of what it is for."
         "": dmasters_turned,
         "That is the true derivative, and nothing would learn.": dmasters_zero,

@@ -19,4 +19,4 @@ def join(ids, left, right, new):
 
 
 def prompt(content):
-    return tokenizer.encode(f"User: {str(content).strip()}<|eot_id|>Assistant: ")
+    return tokenizer.encode(f"User: {content.strip()}<|eot_id|>Assistant: ")
