@@ -29,11 +29,8 @@ def exercises(source):
     return found
 
 
-EVERY = [
-    pytest.param(source, name, id=f"{source.stem}-{name}")
-    for source in SOURCES
-    for name in exercises(source)
-]
+EVERY_PAIR = [(source, name) for source in SOURCES for name in exercises(source)]
+EVERY = [pytest.param(s, name, id=f"{s.stem}-{name}") for s, name in EVERY_PAIR]
 every_exercise = pytest.mark.parametrize(("source", "name"), EVERY)
 
 
@@ -207,6 +204,45 @@ def test_what_is_no_array_of_numbers_is_said_to_be_none():
     assert repr(several) == "Not right. Expected numbers, as one array, got tuple."
     place = Exercise(right=12)
     assert "got str" in repr(place("layers.0.attn_weights"))
+
+
+DRAWN = [(s, name) for s, name in EVERY_PAIR if exercises(s)[name].draw]
+
+
+@pytest.mark.parametrize(("source", "name"), DRAWN)
+def test_a_mistake_is_drawn(source, name, monkeypatch):
+    pytest.importorskip("matplotlib")
+    exercise = exercises(source)[name]
+    pictures = {
+        exercise(mistake)._repr_html_() for mistake in exercise.mistakes.values()
+    }
+    assert len(pictures) == len(exercise.mistakes)
+    for picture in pictures:
+        assert re.search(
+            '^<pre>Not right. .*</pre><img src="data:image/png;base64', picture
+        )
+    assert exercise(exercise.right)._repr_html_() is None
+    assert exercise(...)._repr_html_() is None
+    other_shape = exercise(lambda *arguments: np.zeros(1))
+    assert other_shape._repr_html_() is None
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert exercise(next(iter(exercise.mistakes.values())))._repr_html_() is None
+
+
+def test_what_is_drawn_is_the_first_case_that_differs():
+    calls = []
+    cases = [(np.array([1, 1]),), (np.array([1, 3]),)]
+    check = Exercise(
+        right=np.square, cases=cases, draw=lambda *given: calls.append(given)
+    )
+    with pytest.raises(AttributeError):  # None is no figure
+        check(np.abs)._repr_html_()
+    [(case, found, right)] = calls
+    assert (case[0].tolist(), found.tolist(), right.tolist()) == (
+        [1, 3],
+        [1, 3],
+        [1, 9],
+    )
 
 
 def test_a_text_stays_a_text():

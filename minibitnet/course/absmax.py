@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.absmax import SMALLEST_MAXIMUM, quantize_activations
+from minibitnet.course.drawing import draw_cells
 from minibitnet.course.exercise import Exercise
 
 F32 = NDArray[np.float32]
@@ -72,4 +73,5 @@ check_codes = Exercise(
         "": codes_without_floor,
     },
     cases=[(TWO_SIZES,), (ZEROS,), (TIES,)],
+    draw=draw_cells,
 )

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.absmean import quantize_weights
+from minibitnet.course.drawing import draw_cells
 from minibitnet.course.exercise import Exercise
 
 F32 = NDArray[np.float32]
@@ -71,4 +72,5 @@ check_codes = Exercise(
         "Some codes are 2 or more. Clip to -1 and 1.": codes_not_clipped,
     },
     cases=[(PLAIN,), (TIES,), (SKEWED,)],
+    draw=draw_cells,
 )

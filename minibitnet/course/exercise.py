@@ -18,14 +18,20 @@ Not right. That is the largest. Add up, then divide.
 Right.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minibitnet.course.drawing import as_html
+
 NUMBERS = "biuf"  # kinds of dtypes
+# From a case, an answer to it and the right one to a figure
+Draw = Callable[[tuple[Any, ...], NDArray[Any], NDArray[Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -34,9 +40,19 @@ class Verdict:
 
     right: bool | None  # None: there is no answer yet
     text: str
+    draw: Callable[[], Any] | None = None  # makes a figure that shows it
 
     def __repr__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str | None:
+        """What Jupyter shows; None: the text alone."""
+        if self.draw is None:
+            return None
+        try:
+            return f"<pre>{escape(self.text)}</pre>{as_html(self.draw())}"
+        except ImportError:
+            return None
 
 
 NOT_YET = Verdict(None, "Not yet: put your answer in place of the three dots.")
@@ -55,11 +71,14 @@ class Exercise:
         From what to say to the answer that it is said of.
     cases : list of tuple
         The arguments on which functions are tried; none where answers are values.
+    draw : callable, optional
+        One of `minibitnet.course.drawing`, for answers of the right shape.
     """
 
     right: Any
     mistakes: Mapping[str, Any] = field(default_factory=dict)
     cases: Sequence[tuple[Any, ...]] = ()
+    draw: Draw | None = None
 
     def __call__(self, answer: Any) -> Verdict:
         """What is to be said of an answer."""
@@ -78,10 +97,24 @@ class Exercise:
         expected = self.values(self.right)
         if same(found, expected):
             return RIGHT
+        picture = self.picture(found, expected)
         for hint, mistake in self.mistakes.items():
             if same(found, self.values(mistake)):
-                return wrong(hint)
-        return wrong(self.difference(found, expected))
+                return replace(wrong(hint), draw=picture)
+        return replace(wrong(self.difference(found, expected)), draw=picture)
+
+    def picture(
+        self, found: list[Any], expected: list[Any]
+    ) -> Callable[[], Any] | None:
+        """What draws the first case in which an answer differs."""
+        if self.draw is None:
+            return None
+        for case, value, right in zip(self.cases, found, expected, strict=True):
+            if not same([value], [right]):
+                array = as_array(value)
+                alike = array.shape == right.shape and array.dtype.kind in NUMBERS
+                return partial(self.draw, case, array, right) if alike else None
+        return None  # pragma: no cover
 
     def values(self, answer: Any) -> list[Any]:
         """What an answer comes to: itself, or its results."""

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import packing
+from minibitnet.course.drawing import draw_cells
 from minibitnet.course.exercise import Exercise
 
 Bytes = NDArray[np.uint8]
@@ -71,4 +72,5 @@ check_unpack = Exercise(
         "": unpack_two_s_complement,
     },
     cases=CASES,
+    draw=draw_cells,
 )

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from minibitnet.course.drawing import draw_arrows
 from minibitnet.course.exercise import Exercise
 from minibitnet.rope import rotate, rotations
 
@@ -75,4 +76,5 @@ check_turned = Exercise(
         "theta ** (-2 * j / d).": turned_alike,
     },
     cases=[(X, 1, 10_000.0), (X, 7, 500_000.0), (X, 0, 10_000.0)],
+    draw=draw_arrows,
 )
