@@ -19,7 +19,7 @@ Right.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from html import escape
 from typing import Any
@@ -97,11 +97,9 @@ class Exercise:
         expected = self.values(self.right)
         if same(found, expected):
             return RIGHT
-        picture = self.picture(found, expected)
-        for hint, mistake in self.mistakes.items():
-            if same(found, self.values(mistake)):
-                return replace(wrong(hint), draw=picture)
-        return replace(wrong(self.difference(found, expected)), draw=picture)
+        known = (h for h, m in self.mistakes.items() if same(found, self.values(m)))
+        hint = next(known, None) or self.difference(found, expected)
+        return wrong(hint, self.picture(found, expected))
 
     def picture(
         self, found: list[Any], expected: list[Any]
@@ -154,20 +152,22 @@ def untouched(argument: Any) -> Any:
     return argument.copy() if isinstance(argument, np.ndarray) else argument
 
 
-def wrong(text: str) -> Verdict:
+def wrong(text: str, draw: Callable[[], Any] | None = None) -> Verdict:
     """A verdict on an answer that is not right.
 
     Parameters
     ----------
     text : str
         Why.
+    draw : callable, optional
+        Makes a figure that shows it.
 
     Returns
     -------
     verdict : Verdict
         With the text.
     """
-    return Verdict(False, f"Not right. {text}")
+    return Verdict(False, f"Not right. {text}", draw)
 
 
 def as_array(value: Any) -> NDArray[Any]:
