@@ -179,6 +179,7 @@ def test_what_a_student_wrote_stays(tmp_path, capsys):
 def test_jupyter_is_started_in_the_folder(tmp_path, capsys, monkeypatch):
     calls = []
     monkeypatch.setattr(subprocess, "run", lambda words: calls.append(words) or DONE)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert main(["course", str(tmp_path)]) == 0
     assert calls == [[sys.executable, "-m", "jupyterlab", str(tmp_path)]]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
