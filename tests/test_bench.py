@@ -28,11 +28,27 @@ def test_each_length_is_measured(checkpoint, way, monkeypatch):
     assert report["stages"].keys() == {name.split(".", 2)[-1] for name in stages}
 
 
-def test_what_would_take_too_long_is_left_out(checkpoint):
+def test_a_short_prompt_fits_in_a_short_context(tmp_path):
+    words = ["synth", str(tmp_path), "--vocab-size", "64", "--hidden-size", "64"]
+    assert main([*words, "--context", "12"]) == 0
+    report = measure(Job(tmp_path, "blas", 1, (4,), (2,), patience=60))
+    assert report["prefill"].keys() == {4}
+
+
+def test_what_would_take_too_long_is_left_out(checkpoint, monkeypatch):
+    lengths = []
+    clock = bench_measure.clock
+    monkeypatch.setattr(
+        bench_measure,
+        "clock",
+        lambda run, ids, length: lengths.append(len(ids)) or clock(run, ids, length),
+    )
     report = measure(Job(checkpoint, "auto", 1, (30,), (4, 8), patience=0))
     assert report["prefill"] == {}
     assert report["decode"].keys() == {4}  # the first step, whatever it takes
     assert report["stages"]
+    assert set(lengths) == {1}  # no prompt was read to guess by
+    monkeypatch.undo()
     spent = []
     steps = decode(lambda ids, length: spent.append(length), np.arange(9), 7, 1e9)
     assert len(list(steps)) == TOKENS

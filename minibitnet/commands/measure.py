@@ -61,8 +61,9 @@ def measure(job: Job) -> dict[str, Any]:
     report: dict[str, Any] = {"load": time.perf_counter() - start}
     ids = np.random.default_rng(0).integers(0, config.vocab_size, 4096)
     rate = 1 / min(decode(run, ids, 0, job.patience))  # the first step is slow
-    if SHORT / rate < job.patience:
-        rate = SHORT / clock(run, ids[:SHORT], 0)
+    short = ids[: min(SHORT, config.max_position_embeddings)]
+    if len(short) / rate < job.patience:
+        rate = len(short) / clock(run, short, 0)
     report["prefill"], report["decode"] = {}, {}
     for T in job.prefill:
         if T / rate < job.patience and T <= config.max_position_embeddings:
