@@ -201,7 +201,7 @@ def attend(q: F32, keys: F32, values: F32) -> tuple[F32, F32]:
     H, d = q.shape
     G, S, d = keys.shape
     grouped = q.reshape(G, H // G, d, 1)
-    # A product of matrix and vector for each head: BLAS is slow for four columns
+    # A product of matrix and vector for each head: BLAS is slow for few columns
     scores = (keys[:, None] @ grouped)[..., 0] * np.float32(d**-0.5)  # (G, H // G, S)
     weights = softmax(scores)
     return weights.reshape(H, S), (weights @ values).reshape(H, d)

@@ -82,7 +82,7 @@ def test_more_columns_than_float32_holds_are_exact(kernel, columns, code):
 
 
 @every_kernel
-@pytest.mark.parametrize("T", [1, 3])
+@pytest.mark.parametrize("T", [1, FEW + 1])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", sorted({*matrices(parse_config(CONFIG)).values()}))
 def test_the_matrices_of_2b4t_are_exact(kernel, T, threads, shape):
@@ -115,18 +115,18 @@ def test_an_index_names_a_table_and_seven_weights():
     assert not found[:, 500:].any()  # where there is no activation
 
 
-@pytest.mark.parametrize("used", [0, 1, 25, 26])
+@pytest.mark.parametrize("used", [0, 1, 250, 251])
 def test_auto_leaves_zeros_out_where_there_are_many(used, monkeypatch):
     rng = np.random.default_rng(used)
-    w_codes = rng.integers(-1, 2, (6, 100), np.int8)
-    x_codes = np.zeros((FEW, 100), np.int8)
-    x_codes[1, rng.permutation(100)[:used]] = rng.integers(1, 128, used)
+    w_codes = rng.integers(-1, 2, (6, 1000), np.int8)
+    x_codes = np.zeros((FEW, 1000), np.int8)
+    x_codes[1, rng.permutation(1000)[:used]] = rng.integers(1, 128, used)
     multiply = make_multiply("auto", [pack(w_codes[:5]), pack(w_codes[5:])], [5, 1])
     assert_array_equal(
         np.hstack(multiply(x_codes)), ternary_matmul(x_codes, w_codes), strict=True
     )
     monkeypatch.delattr(lookup, "lookup_matmul")
-    if used > 25:  # a quarter
+    if used > 250:  # a quarter
         with pytest.raises(AttributeError):
             multiply(x_codes)
     else:

@@ -12,7 +12,7 @@ blas     rows unpacked to float32 a block at a time, then BLAS; the packed bytes
 lookup   tables of partial sums, indexed by base-3 numbers; the quickest for one
          token
 popcount bit planes, AND and counting ones
-auto     blas for three tokens or more; for fewer, lookup, but where most
+auto     blas for more than a few tokens; for a few, lookup, but where most
          activations are zero, as behind squared ReLU, blas on the others alone
 ======== ========================================================================
 
