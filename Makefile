@@ -15,9 +15,11 @@ format:
 test:
 	python -m pytest --cov
 
-# Run every notebook, as it is committed.
+# Run every notebook, where `minibitnet course` copies them.
 course:
-	python -m pytest -o addopts= --nbmake --nbmake-timeout=120 notebooks/*.ipynb
+	rm -rf build/course
+	minibitnet course build/course --no-jupyter
+	jupyter execute --timeout=120 build/course/*.ipynb
 
 # Make the notebooks anew from their sources, notebooks/*.py.
 notebooks:

@@ -211,7 +211,7 @@ for name, q in odds.items():
 
 # %% [markdown]
 # The largest number is the most harmless one: without the last blank the model first writes the blank itself, and then goes on as it
-# should. The others change every later choice a little. And each of them gives a story; nobody sees a wrong prompt in the text, only in
+# should. The others change the odds a little, small letters by a bit. And each of them gives a story; nobody sees a wrong prompt in the text, only in
 # scores. Compare ids, not texts.
 # (`BITNETAssistant` is what the template inside Microsoft's GGUF file says. It is a placeholder that was never trained.)
 #

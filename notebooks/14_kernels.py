@@ -339,7 +339,7 @@ from minibitnet import kernels
 print(inspect.getsource(kernels.prepare_auto).split('"""')[-1])
 
 # %% [markdown]
-# More than `FEW` tokens go to BLAS, fewer to the tables, with one exception. Behind squared ReLU ([notebook 7](07_feedforward.ipynb))
+# More than `FEW` tokens go to BLAS, others to the tables, with one exception. Behind squared ReLU ([notebook 7](07_feedforward.ipynb))
 # most codes are 0, and a column whose activation is 0 adds nothing. Where the share of the others is at most `SPARSE`, `auto` unpacks
 # only their columns, for BLAS. The shares in our model, last token, layer by layer:
 

@@ -252,8 +252,8 @@ int(np.sum(quantize_weights(master + w_scale / 1000)[0] != w_codes)), w_codes.si
 # %% [markdown]
 # The others have the slope 0. And those few do not have a slope either, they jump.
 #
-# **A rate for float32.** Masters must travel to the next line before anything happens. With a hundredth of the rate hardly any code
-# changes:
+# **A rate for float32.** Masters must travel to the next line before anything happens. With a hundredth of the rate few codes
+# change:
 
 # %%
 start = quantize_weights(draw_parameters(config, 0)[name])[0]

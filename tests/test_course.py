@@ -1,20 +1,24 @@
 import importlib.util
 import json
 import re
-import subprocess
 import sys
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from shared import ROOT
 
-from minibitnet import course
+from minibitnet import attention, bitlinear, course
 from minibitnet.cli import main
+from minibitnet.course import rope as course_rope
+from minibitnet.course.drawing import draw_arrows, draw_cells
 from minibitnet.course.exercise import Exercise, same
+from minibitnet.course.stages import port_a, port_b, port_d
+from minibitnet.rope import rotations
 
 NOTEBOOKS = ROOT / "notebooks"
-DONE = subprocess.CompletedProcess([], 0)
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.py"))
 
 
@@ -152,7 +156,12 @@ def copy(capsys, *words):
 def test_the_course_is_copied_whole_and_its_links_lead_somewhere(tmp_path, capsys):
     place = tmp_path / "course"
     assert "0 kept" in copy(capsys, place, "--solutions")
-    assert len(list(place.glob("*.ipynb"))) == len(SOURCES)
+    expected = [s.with_suffix(".ipynb") for s in SOURCES]
+    expected += [NOTEBOOKS / "solutions" / s.name for s in SOURCES]
+    expected += [*(NOTEBOOKS / "data").glob("*.*"), *NOTEBOOKS.rglob("*.md")]
+    found = {file.relative_to(place) for file in place.rglob("*") if file.is_file()}
+    names = {file.relative_to(NOTEBOOKS) for file in expected}
+    assert found == names | {Path("CHEATSHEET.md")}
     for page in [*place.glob("*.ipynb"), *place.rglob("*.md")]:
         text = page.read_text(encoding="utf-8")
         if page.suffix == ".ipynb":
@@ -166,6 +175,8 @@ def test_the_course_is_copied_whole_and_its_links_lead_somewhere(tmp_path, capsy
 def test_answers_are_copied_only_where_asked_for(tmp_path, capsys):
     copy(capsys, tmp_path)
     assert not (tmp_path / "solutions").exists()
+    for link in re.findall(r"\]\(([^)#:]+)\)", (tmp_path / "README.md").read_text()):
+        assert (tmp_path / link).exists(), link
 
 
 def test_what_a_student_wrote_stays(tmp_path, capsys):
@@ -178,13 +189,21 @@ def test_what_a_student_wrote_stays(tmp_path, capsys):
 
 def test_jupyter_is_started_in_the_folder(tmp_path, capsys, monkeypatch):
     calls = []
-    monkeypatch.setattr(subprocess, "run", lambda words: calls.append(words) or DONE)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    labapp = SimpleNamespace(main=calls.append)
+    monkeypatch.setitem(sys.modules, "jupyterlab", SimpleNamespace(labapp=labapp))
     assert main(["course", str(tmp_path)]) == 0
-    assert calls == [[sys.executable, "-m", "jupyterlab", str(tmp_path)]]
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert calls == [[str(tmp_path)]]
+    monkeypatch.setitem(sys.modules, "jupyterlab", None)
     assert main(["course", str(tmp_path)]) == 2
     assert "minibitnet[notebooks]" in capsys.readouterr().err
+
+
+def test_a_copy_that_stops_half_way_is_not_kept(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Path, "replace", None)
+    with pytest.raises(TypeError):
+        main(["course", str(tmp_path), "--no-jupyter"])
+    monkeypatch.undo()
+    assert "0 kept" in copy(capsys, tmp_path)
 
 
 def test_a_verdict_says_where_an_answer_differs():
@@ -202,7 +221,10 @@ def test_a_verdict_says_where_an_answer_differs():
 def test_what_is_no_array_of_numbers_is_said_to_be_none():
     codes = Exercise(right=np.sign, cases=[(np.array([2.0, -3.0]),)])
     several = codes(lambda x: (np.sign(x), x.max()))
-    assert repr(several) == "Not right. Expected numbers, as one array, got tuple."
+    assert (
+        repr(several)
+        == "Not right. Expected numbers, as one array, got tuple of object."
+    )
     place = Exercise(right=12)
     assert "got str" in repr(place("layers.0.attn_weights"))
 
@@ -220,7 +242,7 @@ def test_a_mistake_is_drawn(source, name, monkeypatch):
     assert len(pictures) == len(exercise.mistakes)
     for picture in pictures:
         assert re.search(
-            '^<pre>Not right. .*</pre><img src="data:image/png;base64', picture
+            '^<pre>Not right. .*</pre><img alt="yours and right" src="data', picture
         )
     assert exercise(exercise.right)._repr_html_() is None
     assert exercise(...)._repr_html_() is None
@@ -231,19 +253,58 @@ def test_a_mistake_is_drawn(source, name, monkeypatch):
 
 
 def test_what_is_drawn_is_the_first_case_that_differs():
-    calls = []
     cases = [(np.array([1, 1]),), (np.array([1, 3]),)]
-    check = Exercise(
-        right=np.square, cases=cases, draw=lambda *given: calls.append(given)
-    )
-    with pytest.raises(AttributeError):  # None is no figure
-        check(np.abs)._repr_html_()
-    [(case, found, right)] = calls
+    check = Exercise(right=np.square, cases=cases, draw=lambda *given: given)
+    case, found, right = check(np.abs).draw()
     assert (case[0].tolist(), found.tolist(), right.tolist()) == (
         [1, 3],
         [1, 3],
         [1, 9],
     )
+
+
+def test_cells_that_differ_are_orange():
+    pytest.importorskip("matplotlib")
+    found, right = np.array([[1, 2]]), np.array([[1, 3]])
+    panels = draw_cells((), found, right).axes
+    assert [axes.get_title() for axes in panels] == ["yours", "right"]
+    texts = [[text.get_text() for text in axes.texts] for axes in panels]
+    assert texts == [["1", "2"], ["1", "3"]]
+    for axes in panels:
+        assert axes.images[0].get_array().tolist() == [[0, 0.6]]
+
+
+def test_arrows_go_where_the_pairs_go():
+    pytest.importorskip("matplotlib")
+    before, found, right = np.arange(12.0).reshape(3, 4)
+    found[0] = np.inf  # some answers are
+    panels = draw_arrows((before, 1, 1e4), found, right).axes
+    for j, axes in enumerate(panels):
+        arrows = {a.get_label(): (a.U.item(), a.V.item()) for a in axes.collections}
+        assert arrows["before"] == (before[j], before[j + 2])
+        assert arrows["right"] == (right[j], right[j + 2])
+        assert arrows["yours"] == ((found[j], found[j + 2]) if j else (1, 6))
+
+
+def test_the_ports_have_the_mistakes_that_the_notebook_tells_of():
+    rng = np.random.default_rng(0)
+    with port_a(None):
+        y = bitlinear.scale_back(np.int32([[8]]), np.float32([[1]]), np.float32(2))
+        assert y == 4
+    x = rng.standard_normal((3, 2, 6), np.float32)
+    with port_b(None):
+        turned = attention.rotate(x, *rotations(np.arange(3), 6, 1e4))
+    for place, head in np.ndindex(3, 2):
+        expected = course_rope.turned_neighbours(x[place, head], place, 1e4)
+        np.testing.assert_allclose(turned[place, head], expected, rtol=1e-5, atol=1e-6)
+    q = rng.standard_normal((12, 4), np.float32)
+    keys, values = rng.standard_normal((2, 3, 5, 4), np.float32)
+    with port_d(None):
+        weights, attn = attention.attend(q, keys, values)
+    for h in range(12):
+        alone = attention.attend(q[[h]], keys[[h % 3]], values[[h % 3]])
+        np.testing.assert_allclose(weights[[h]], alone[0], rtol=1e-5)
+        np.testing.assert_allclose(attn[[h]], alone[1], rtol=1e-5)
 
 
 def test_a_text_stays_a_text():

@@ -1,11 +1,7 @@
 """Copy the course's notebooks to a folder and start Jupyter there."""
 
 import argparse
-import importlib.util
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     Returns
     -------
     status : int
-        That of Jupyter, or 0.
+        0.
 
     Raises
     ------
@@ -60,18 +56,21 @@ def run(args: argparse.Namespace) -> int:
     new = [(file, to) for file, to in files if not to.exists()]
     for file, to in new:
         to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, to)
-        if to.suffix in (".ipynb", ".md"):
-            to.write_text(mend_links(to.read_text("utf-8")), "utf-8")
+        text = file.read_text("utf-8")
+        part = to.with_name(f"{to.name}.part")  # what stops half-way is not kept
+        part.write_text(text if to.suffix == ".py" else mend_links(text), "utf-8")
+        part.replace(to)
     print(f"{args.directory}: {len(new)} files copied, {len(files) - len(new)} kept")
     if args.no_jupyter:
         return 0
-    if importlib.util.find_spec("jupyterlab") is None:
+    try:
+        from jupyterlab import labapp
+    except ImportError:
         raise ValueError(
             "JupyterLab is not installed; pip install 'minibitnet[notebooks]'"
-        )
-    words = [sys.executable, "-m", "jupyterlab", str(args.directory)]
-    return subprocess.run(words).returncode
+        ) from None
+    labapp.main([str(args.directory)])
+    return 0
 
 
 def choose(home: Path, solutions: bool) -> Iterator[tuple[Path, Path]]:
@@ -93,7 +92,7 @@ def choose(home: Path, solutions: bool) -> Iterator[tuple[Path, Path]]:
     notebooks = home / "notebooks"
     patterns = ["README.md", "[0-9]*.ipynb", "data/*"]
     for pattern in [*patterns, "solutions/*.*"] if solutions else patterns:
-        for file in sorted(notebooks.glob(pattern)):
+        for file in filter(Path.is_file, sorted(notebooks.glob(pattern))):
             yield file, file.relative_to(notebooks)
 
 

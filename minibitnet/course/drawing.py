@@ -56,7 +56,7 @@ def draw_arrows(case: tuple[Any, ...], found: Array, right: Array) -> "Figure":
     case : tuple
         The vector that was turned, its place, and theta.
     found, right : ndarray of shape (d,), float
-        Where it should have gone, and where it went.
+        Where it went, and where it should have gone.
 
     Returns
     -------
@@ -70,7 +70,8 @@ def draw_arrows(case: tuple[Any, ...], found: Array, right: Array) -> "Figure":
     ways = (("before", case[0], "0.6"), ("yours", found, "C1"), ("right", right, "C0"))
     in_units = {"angles": "xy", "scale_units": "xy", "scale": 1}
     for j, axes in enumerate(figure.subplots(1, half, squeeze=False)[0]):
-        reach = 1.1 * max(np.hypot(x[j], x[j + half]) for _, x, _ in ways)
+        lengths = [np.hypot(x[j], x[j + half]) for _, x, _ in ways]
+        reach = 1.1 * max(filter(np.isfinite, lengths))
         for name, x, color in ways:
             arrow = (0, 0, x[j], x[j + half])
             axes.quiver(*arrow, **in_units, color=color, label=name, width=0.015)
@@ -98,4 +99,4 @@ def as_html(figure: "Figure") -> str:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=90, facecolor="white")
     content = base64.b64encode(file.getvalue()).decode()
-    return f'<img src="data:image/png;base64,{content}">'
+    return f'<img alt="yours and right" src="data:image/png;base64,{content}">'

@@ -125,8 +125,10 @@ class Exercise:
         for n, (value, right) in enumerate(zip(found, expected, strict=True)):
             if same([value], [right]):
                 continue
-            if as_array(value).dtype.kind not in NUMBERS:
-                return f"Expected numbers, as one array, got {type(value).__name__}."
+            dtype = as_array(value).dtype
+            if dtype.kind not in NUMBERS:
+                found_kind = f"{type(value).__name__} of {dtype}"
+                return f"Expected numbers, as one array, got {found_kind}."
             if not self.cases:
                 return "It is another value."
             if np.shape(value) != np.shape(right):
@@ -185,7 +187,7 @@ def as_array(value: Any) -> NDArray[Any]:
     """
     try:
         return np.asarray(value)
-    except ValueError:
+    except Exception:
         return np.array([None])
 
 

@@ -89,6 +89,12 @@ def dot_of_small_counts(x_planes: Words, plus: Words, minus: Words) -> int:
     return int(BITS @ ones.sum(axis=1, dtype=np.int32))
 
 
+def dot_of_unsigned_sums(x_planes: Words, plus: Words, minus: Words) -> float:
+    """Sums subtracted as uint64."""
+    a, b = (np.bitwise_count(x_planes & plane).sum(axis=1) for plane in (plus, minus))
+    return float(BITS @ (a - b))
+
+
 check_look_ups = Exercise(
     right=366,
     mistakes={
@@ -127,6 +133,8 @@ check_dot = Exercise(
         "": dot_upside_down,
         "You count every plane as 1. Plane b is worth 2**b, the last one -128."
         "": dot_unweighted,
+        "The sum of bitwise_count is unsigned, too: 1 - 2 is then 2**64 - 1. Make it "
+        "int before you subtract.": dot_of_unsigned_sums,
         "np.bitwise_count returns uint8, and 1 - 2 is then 255. Make it a wider "
         "integer before you subtract.": dot_of_small_counts,
     },

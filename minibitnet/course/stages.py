@@ -7,7 +7,6 @@ not look before you have looked for the mistakes in the notebook.)
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -57,7 +56,7 @@ def port_d(model: Model) -> Iterator[Model]:
     """Query heads take key/value heads by turns, h % G in place of h // (H // G)."""
     right = attention.attend
 
-    def attend(q: F32, keys: F32, values: F32) -> Any:
+    def attend(q: F32, keys: F32, values: F32) -> tuple[F32, F32]:
         G, H = len(keys), len(q)
         order = np.arange(H).reshape(-1, G).T.ravel()  # heads h % G together
         weights, attn = right(q[order], keys, values)
@@ -78,6 +77,8 @@ FAINT = LAST_BITS * np.array([[1], [1], [1.1], [1], [9]], np.float32)
 LESS = LAST_BITS - np.array([[0], [0], [0], [4], [8]], np.float32)
 TINY = np.where(np.arange(20).reshape(5, 4) == 10, np.float32(1e-6), RIGHT)
 TINY_TWICE = np.where(TINY == np.float32(1e-6), np.float32(2e-6), LAST_BITS)
+NEGATIVE = -np.abs(RIGHT)
+ONE = np.where(np.arange(20).reshape(5, 4) == 13, RIGHT * np.float32(1.0002), RIGHT)
 BROKEN = np.where(np.arange(5)[:, None] >= 2, np.float32(np.nan), LAST_BITS)
 
 
@@ -92,6 +93,19 @@ def first(right: F32, port: F32, tolerance: float) -> int:
 def first_absolute(right: F32, port: F32, tolerance: float) -> int:
     """The tolerance not relative to the size of the stage."""
     far = np.abs(right - port).max(axis=1) > tolerance
+    return int(far.argmax()) if far.any() else -1
+
+
+def first_of_means(right: F32, port: F32, tolerance: float) -> int:
+    """The mean of the differences."""
+    mean = np.abs(port - right).mean(axis=1)
+    far = ~(mean <= tolerance * np.abs(right).max(axis=1))
+    return int(far.argmax()) if far.any() else -1
+
+
+def first_beside_maximum(right: F32, port: F32, tolerance: float) -> int:
+    """The largest number, which may be small where all are negative."""
+    far = ~(np.abs(port - right).max(axis=1) <= tolerance * right.max(axis=1))
     return int(far.argmax()) if far.any() else -1
 
 
@@ -140,6 +154,10 @@ check_first = Exercise(
     mistakes={
         "The tolerance is relative to the largest number of the stage: some stages are "
         "loud.": first_absolute,
+        "That is the mean of the differences. One number far off is enough."
+        "": first_of_means,
+        "The largest number of a stage is meant without its sign."
+        "": first_beside_maximum,
         "You compare each number with itself. Tiny ones differ by much and do not "
         "matter: the measure is the largest of the stage.": first_each,
         "A difference may be below zero, too.": first_signed,
@@ -156,6 +174,8 @@ check_first = Exercise(
         (RIGHT, LESS, 1e-4),
         (RIGHT, BROKEN, 1e-4),
         (TINY, TINY_TWICE, 1e-4),
+        (NEGATIVE, NEGATIVE * np.float32(1 + 1e-6), 1e-4),
+        (RIGHT, ONE, 1e-4),
     ],
 )
 check_port_d = Exercise(

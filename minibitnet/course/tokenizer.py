@@ -12,12 +12,11 @@ Ids = NDArray[np.int64]
 
 def join(ids: Ids, left: int, right: int, new: int) -> Ids:
     """The right answer to `check_join`."""
-    out: list[int] = []
-    for token in ids:
-        if token == right and out and out[-1] == left:
-            out[-1] = int(new)
-        else:
-            out.append(int(token))
+    out, n = [], 0
+    while n < len(ids):
+        joined = n + 1 < len(ids) and ids[n] == left and ids[n + 1] == right
+        out.append(int(new) if joined else int(ids[n]))
+        n += 2 if joined else 1
     return np.array(out)
 
 
@@ -89,6 +88,7 @@ check_join = Exercise(
         (np.array([5, 1, 2, 7, 1, 2, 2, 1]), 1, 2, 9),
         (np.array([3, 3, 3, 4]), 3, 3, 8),
         (np.array([4]), 3, 3, 8),
+        (np.array([3, 4, 4]), 3, 4, 3),
     ],
 )
 check_prompt = Exercise(

@@ -9,12 +9,11 @@ count = 4
 
 
 def join(ids, left, right, new):
-    out = []
-    for token in ids:
-        if token == right and out and out[-1] == left:
-            out[-1] = new
-        else:
-            out.append(token)
+    out, n = [], 0
+    while n < len(ids):
+        joined = n + 1 < len(ids) and ids[n] == left and ids[n + 1] == right
+        out.append(new if joined else ids[n])
+        n += 2 if joined else 1
     return out
 
 
