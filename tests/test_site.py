@@ -1,10 +1,9 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from shared import ROOT
 
-ROOT = Path(__file__).parents[1]
 HOME = """
 <h1 id="home">Home</h1> <link rel="stylesheet" href="style.css"> <img src="a%20b.png">
 <a href="#home">up</a> <a href="sub/page.html#part">a part</a> <a href="">here</a>

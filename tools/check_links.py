@@ -4,9 +4,10 @@ Like this::
 
     python tools/check_links.py build/site
 
-What a page leads to (files, anchors) and what it loads (scripts, styles, pictures) must
-be in the folder. Links to elsewhere are not followed, but must be whole. Each fault is
-one line: the page, the link, and what is wrong with it.
+What a page leads to (files, anchors) and what its tags load (scripts, styles, pictures)
+must be in the folder, and so must what style sheets load. Links to elsewhere are not
+followed, but must be whole. Each fault is one line: the page, the link, and what is
+wrong with it.
 """
 
 import re
@@ -35,7 +36,7 @@ class Page(HTMLParser):
                 self.links.append((value, name == "src" or tag == "link"))
 
 
-def fault(file, link, loaded, pages):
+def fault(folder, file, link, loaded, pages):
     """What is wrong with a link, or nothing."""
     parts = urlsplit(link)
     if parts.scheme == "data":
@@ -46,7 +47,7 @@ def fault(file, link, loaded, pages):
         whole = parts.scheme == "https" and "." in parts.netloc
         return None if whole else "not a whole https address"
     target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
-    if not target.is_file():
+    if not target.is_file() or not target.is_relative_to(folder):
         return "no such file"
     if target in pages and unquote(parts.fragment) not in pages[target].anchors:
         return "no such anchor"
@@ -57,12 +58,14 @@ def faults(folder):
     """A line for each fault in a folder."""
     folder = folder.resolve()
     pages = {file: Page(file.read_text()) for file in sorted(folder.rglob("*.html"))}
+    if not pages:
+        yield f"{folder}: no pages"
     links = {file: page.links for file, page in pages.items()}
     for file in sorted(folder.rglob("*.css")):
         links[file] = [(link, True) for link in IN_STYLE.findall(file.read_text())]
     for file, found in links.items():
         for link, loaded in found:
-            what = fault(file, link, loaded, pages)
+            what = fault(folder, file, link, loaded, pages)
             if what:
                 yield f"{file.relative_to(folder)}: {link}: {what}"
 
