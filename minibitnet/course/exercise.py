@@ -97,22 +97,19 @@ class Exercise:
         expected = self.values(self.right)
         if same(found, expected):
             return RIGHT
+        pairs = enumerate(zip(found, expected, strict=True))
+        n, value, right = next((n, a, b) for n, (a, b) in pairs if not same([a], [b]))
         known = (h for h, m in self.mistakes.items() if same(found, self.values(m)))
-        hint = next(known, None) or self.difference(found, expected)
-        return wrong(hint, self.picture(found, expected))
+        hint = next(known, None) or self.difference(n, value, right)
+        return wrong(hint, self.picture(n, value, right))
 
-    def picture(
-        self, found: list[Any], expected: list[Any]
-    ) -> Callable[[], Any] | None:
-        """What draws the first case in which an answer differs."""
-        if self.draw is None:
+    def picture(self, n: int, value: Any, right: Any) -> Callable[[], Any] | None:
+        """What draws the case in which an answer first differs."""
+        array = as_array(value)
+        alike = array.shape == np.shape(right) and array.dtype.kind in NUMBERS
+        if self.draw is None or not alike:
             return None
-        for case, value, right in zip(self.cases, found, expected, strict=True):
-            if not same([value], [right]):
-                array = as_array(value)
-                alike = array.shape == right.shape and array.dtype.kind in NUMBERS
-                return partial(self.draw, case, array, right) if alike else None
-        return None  # pragma: no cover
+        return partial(self.draw, self.cases[n], array, right)
 
     def values(self, answer: Any) -> list[Any]:
         """What an answer comes to: itself, or its results."""
@@ -120,22 +117,18 @@ class Exercise:
             return [answer]
         return [answer(*map(untouched, case)) for case in self.cases]
 
-    def difference(self, found: list[Any], expected: list[Any]) -> str:
-        """Where an answer first differs."""
-        for n, (value, right) in enumerate(zip(found, expected, strict=True)):
-            if same([value], [right]):
-                continue
-            dtype = as_array(value).dtype
-            if dtype.kind not in NUMBERS:
-                found_kind = f"{type(value).__name__} of {dtype}"
-                return f"Expected numbers, as one array, got {found_kind}."
-            if not self.cases:
-                return "It is another value."
-            if np.shape(value) != np.shape(right):
-                return f"Expected shape {np.shape(right)}, got {np.shape(value)}."
-            given = ", ".join(str(argument) for argument in self.cases[n])
-            return f"For {given}\nexpected {right}\ngot {value}"
-        return "Nothing differs."  # pragma: no cover
+    def difference(self, n: int, value: Any, right: Any) -> str:
+        """How an answer differs in the case in which it first does."""
+        dtype = as_array(value).dtype
+        if dtype.kind not in NUMBERS:
+            kind = f"{type(value).__name__} of {dtype}"
+            return f"Expected numbers, as one array, got {kind}."
+        if not self.cases:
+            return "It is another value."
+        if np.shape(value) != np.shape(right):
+            return f"Expected shape {np.shape(right)}, got {np.shape(value)}."
+        given = ", ".join(str(argument) for argument in self.cases[n])
+        return f"For {given}\nexpected {right}\ngot {value}"
 
 
 def untouched(argument: Any) -> Any:

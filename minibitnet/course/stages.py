@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import attention, bitlinear
+from minibitnet.course.attention import attend_by_turns
 from minibitnet.course.exercise import Exercise
 from minibitnet.model import Model
 from minibitnet.stages import IN_A_BLOCK
@@ -54,16 +55,7 @@ def port_c(model: Model) -> Iterator[Model]:
 @contextmanager
 def port_d(model: Model) -> Iterator[Model]:
     """Query heads take key/value heads by turns, h % G in place of h // (H // G)."""
-    right = attention.attend
-
-    def attend(q: F32, keys: F32, values: F32) -> tuple[F32, F32]:
-        G, H = len(keys), len(q)
-        order = np.arange(H).reshape(-1, G).T.ravel()  # heads h % G together
-        weights, attn = right(q[order], keys, values)
-        back = np.argsort(order)
-        return weights[back], attn[back]
-
-    with patch.object(attention, "attend", attend):
+    with patch.object(attention, "attend", attend_by_turns):
         yield model
 
 
@@ -140,6 +132,7 @@ def first_exact(right: F32, port: F32, tolerance: float) -> int:
 
 
 _places = ["embed", *(stage.name for stage in IN_A_BLOCK)]
+_logits = 1 + 6 * len(IN_A_BLOCK) + 1  # behind six blocks and final_norm
 check_scale = Exercise(
     right=2.0,
     mistakes={
@@ -187,8 +180,6 @@ check_port_d = Exercise(
         "The turned queries are right. Go on.": _places.index("q.rope"),
         "The turned keys are right. Go on. (Or did you count within the block? In "
         "list(stages) embed stands before it.)": _places.index("k.rope"),
-        "That is the logits: everything before them may be wrong, too.": 1
-        + 6 * len(IN_A_BLOCK)
-        + 1,
+        "That is the logits: everything before them may be wrong, too.": _logits,
     },
 )
