@@ -3,8 +3,8 @@
 Seven weights, each -1, 0 or +1, can be 3**7 = 2187 different things. So of seven
 activations there are 2187 different sums and differences, and a row of weights only
 says which of them it wants. The sums are computed once, into a table; after that every
-row needs one look-up and one addition for seven weights. No multiplication, and a
-seventh of the additions.
+row needs one look-up and one addition for seven weights. No multiplication, and for
+2B4T less than half of the additions, those that make the tables included.
 
 Seven codes are written as one number in base 3, the first as the highest digit::
 
