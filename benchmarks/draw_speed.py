@@ -19,8 +19,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minibitnet.config import parse_config
-from minibitnet.costs import count_weights
+from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.evaluation.costs import count_weights
 from minibitnet.files.published import CONFIG
 
 C = parse_config(CONFIG)  # its head is the embedding

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minibitnet.assemble import matrices
-from minibitnet.config import parse_config
+from minibitnet.weights import matrices
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
 from minibitnet.kernels import blas, head, lookup
 from minibitnet.kernels.threads import count_threads, split, use_threads

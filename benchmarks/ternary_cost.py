@@ -25,7 +25,7 @@ from minibitnet.commands.train import (
     make_config,
     make_settings,
 )
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.training.adamw import AdamW
 from minibitnet.training.loop import draw_parameters, train
 from minibitnet.training.network import Rounding, forward, round_matrices

@@ -40,27 +40,16 @@ array([[ 127.],
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from minibitnet.arrays import F32, I8
 
 SMALLEST_MAXIMUM = np.float32(1e-5)  # keeps a token of zeros from dividing by zero
 
 
-def quantize_activations(
-    x: NDArray[np.float32],
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """8-bit codes of each token and its scale.
+def quantize_activations(x: F32) -> tuple[I8, F32]:
+    """The 8-bit codes of each token, and its scale.
 
-    Parameters
-    ----------
-    x : ndarray of shape (T, N), float32
-        One vector a token.
-
-    Returns
-    -------
-    x_codes : ndarray of shape (T, N), int8
-        From -127 to 127.
-    x_scale : ndarray of shape (T, 1), float32
-        Multiplies the codes: ``x ~ x_codes * x_scale``.
+    x (T, N) -> x_codes (T, N), x_scale (T, 1)
     """
     largest = np.maximum(np.abs(x).max(axis=1, keepdims=True), SMALLEST_MAXIMUM)
     x_codes = np.clip(np.rint(x * (127 / largest)), -128, 127).astype(np.int8)

@@ -38,27 +38,16 @@ array([[ 1,  0,  1, -1],
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from minibitnet.arrays import F32, I8
 
 SMALLEST_SCALE = np.float32(1e-5)  # keeps a matrix of zeros from dividing by zero
 
 
-def quantize_weights(
-    weight: NDArray[np.float32],
-) -> tuple[NDArray[np.int8], np.float32]:
-    """Ternary codes of a matrix and its one scale.
+def quantize_weights(weight: F32) -> tuple[I8, np.float32]:
+    """The ternary codes of a matrix of full-precision weights, and its one scale.
 
-    Parameters
-    ----------
-    weight : ndarray of shape (M, N), float32
-        The master: full-precision weights.
-
-    Returns
-    -------
-    w_codes : ndarray of shape (M, N), int8
-        Each is -1, 0 or +1.
-    w_scale : float32
-        Multiplies the codes: ``weight ~ w_codes * w_scale``.
+    weight (M, N) -> w_codes (M, N), w_scale ()
     """
     gamma = np.float32(np.abs(weight).mean(dtype=np.float64))
     w_scale = np.maximum(gamma, SMALLEST_SCALE)

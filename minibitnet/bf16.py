@@ -30,55 +30,27 @@ from 1 + 1/256, up from 1 + 3/256.
 array([1.      , 1.015625], dtype=float32)
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+
+from minibitnet.arrays import F32, U16
 
 
-def widen(
-    bits: NDArray[Any], space: NDArray[np.uint32] | None = None
-) -> NDArray[np.float32]:
-    """Stored numbers as float32, exactly.
+def widen(bits: U16 | F32) -> F32:
+    """Stored numbers as float32, exactly; what is float32 already stays as it is.
 
-    Parameters
-    ----------
-    bits : ndarray of any shape, uint16
-        Bfloat16 numbers. An array of float16 or float32, which some checkpoints have in
-        place of bfloat16, is widened as what it is.
-    space : ndarray of the same shape, uint32, optional
-        Where to widen; the result is a view of it. By default new memory.
-
-    Returns
-    -------
-    values : ndarray of the same shape, float32
-        The same numbers.
+    bits (...) -> values (...)
     """
-    if bits.dtype != np.uint16:
-        return bits.astype(np.float32, copy=False)
-    space = np.empty(bits.shape, np.uint32) if space is None else space
-    space[...] = bits
-    space <<= 16
-    return space.view(np.float32)
+    if bits.dtype == np.float32:  # some checkpoints are not bfloat16
+        return bits
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def narrow(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+def narrow(values: F32) -> U16:
     """The nearest bfloat16 of each number, ties to even.
 
-    Parameters
-    ----------
-    values : ndarray of any shape, float32
-        Any numbers but NaN.
+    values (...) -> bits (...)
 
-    Returns
-    -------
-    bits : ndarray of the same shape, uint16
-        Bfloat16 numbers.
-
-    Raises
-    ------
-    ValueError
-        If a value is NaN, whose bits do not survive rounding.
+    Raises ValueError if a value is NaN, whose bits do not survive rounding.
     """
     if np.isnan(values).any():
         raise ValueError("values must be numbers, got NaN")

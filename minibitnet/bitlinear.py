@@ -28,14 +28,17 @@ Examples
 x has the codes 64, -127, 32, 0 and the scale 1/127. The first row of weights adds 64
 and 32, the second takes 64 from 32.
 
->>> from minibitnet.matmul import ternary_matmul
->>> w_codes = np.array([[1, 0, 1, -1], [-1, 0, 1, 0]], np.int8)
+>>> from minibitnet.kernels import masks
+>>> from minibitnet.packing import pack
+>>> packed = pack(np.array([[1, 0, 1, -1], [-1, 0, 1, 0]], np.int8))
 >>> layer = BitLinear(
-...     names=("y",),
+...     packed=(packed,),
+...     rows=(2,),
 ...     scales=(np.float32(0.525),),
-...     multiply=lambda x_codes: [ternary_matmul(x_codes, w_codes)],
+...     multiply=masks.prepare([packed], [2]),
 ... )
->>> [y] = bit_linear(np.array([[0.5, -1.0, 0.25, 0.0]], np.float32), "x", layer)
+>>> x = np.array([[0.5, -1.0, 0.25, 0.0]], np.float32)
+>>> [y] = bit_linear(x, layer, "x", "y")
 >>> y
 array([[ 0.3968504 , -0.13228346]], dtype=float32)
 
@@ -46,10 +49,10 @@ would have given 1.44.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minibitnet.absmax import quantize_activations
-from minibitnet.kernels import Multiply
+from minibitnet.arrays import F32, I32, U8
+from minibitnet.matmul import Multiply
 from minibitnet.stages import stage
 
 
@@ -57,58 +60,31 @@ from minibitnet.stages import stage
 class BitLinear:
     """Ternary matrices that read the same input."""
 
-    names: tuple[str, ...]  # their stage names, as ("q", "k", "v")
+    packed: tuple[U8, ...]  # as the checkpoint stores them, (ceil(M / 4), N) of each
+    rows: tuple[int, ...]  # M of each
     scales: tuple[np.float32, ...]  # w_scale of each; multiplies
-    multiply: Multiply  # x_codes (T, N) int8 -> acc (T, M) int32 of each
+    multiply: Multiply  # x_codes (T, N) -> acc (T, M) of each, by one of the kernels
 
 
-def bit_linear(
-    x: NDArray[np.float32], name: str, layer: BitLinear
-) -> list[NDArray[np.float32]]:
+def bit_linear(x: F32, layer: BitLinear, name: str, *outputs: str) -> list[F32]:
     """Each matrix's product with the tokens, through 8-bit codes.
 
-    Parameters
-    ----------
-    x : ndarray of shape (T, N), float32
-        One vector a token.
-    name : str
-        The stage name of the input, as ``"attn_in"``.
-    layer : BitLinear
-        The matrices.
-
-    Returns
-    -------
-    outputs : list of ndarray of shape (T, M), float32
-        One for each matrix.
+    x (T, N) -> outputs [(T, M)]; `name` and `outputs` are their stage names.
     """
     x_codes, x_scale = quantize_activations(x)
-    stage(name + ".codes", x_codes)
-    stage(name + ".scale", x_scale)
-    outputs = []
+    stage(f"{name}.codes", x_codes)
+    stage(f"{name}.scale", x_scale)
+    ys = []
     accs = layer.multiply(x_codes)
-    for y_name, acc, w_scale in zip(layer.names, accs, layer.scales, strict=True):
-        stage(y_name + ".acc", acc)
-        outputs.append(stage(y_name, scale_back(acc, x_scale, w_scale)))
-    return outputs
+    for output, acc, w_scale in zip(outputs, accs, layer.scales, strict=True):
+        stage(f"{output}.acc", acc)
+        ys.append(stage(output, rescale(acc, x_scale, w_scale)))
+    return ys
 
 
-def scale_back(
-    acc: NDArray[np.int32], x_scale: NDArray[np.float32], w_scale: np.float32
-) -> NDArray[np.float32]:
+def rescale(acc: I32, x_scale: F32, w_scale: np.float32) -> F32:
     """What the integers stand for, as real numbers.
 
-    Parameters
-    ----------
-    acc : ndarray of shape (T, M), int32
-        The ternary product.
-    x_scale : ndarray of shape (T, 1), float32
-        Of the activations, per token.
-    w_scale : float32
-        Of the weights.
-
-    Returns
-    -------
-    y : ndarray of shape (T, M), float32
-        The outputs of the layer.
+    acc (T, M), x_scale (T, 1), w_scale () -> y (T, M)
     """
     return acc.astype(np.float32) * (x_scale * w_scale)

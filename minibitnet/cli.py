@@ -45,19 +45,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line.
-
-    Parameters
-    ----------
-    argv : list of str, optional
-        The words after ``minibitnet``; by default those of this process.
-
-    Returns
-    -------
-    status : int
-        0 done, 1 something checked and found wrong, 2 a user's mistake, 130
-        interrupted.
-    """
+    """Run a command line."""
     args = make_parser().parse_args(argv)
     try:
         status = int(COMMANDS[args.command].run(args))
@@ -75,13 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The grammar of the command line.
-
-    Returns
-    -------
-    parser : argparse.ArgumentParser
-        With a subparser for each command.
-    """
+    """The grammar of the command line."""
     parser = argparse.ArgumentParser(
         prog="minibitnet", description="BitNet b1.58 2B4T in pure NumPy."
     )

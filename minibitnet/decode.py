@@ -8,8 +8,8 @@ is no more room.
 
 Notes
 -----
-A long prompt is read in pieces, which bounds the memory and changes nothing else: all
-stages but the logits are the same to the last bit.
+A long prompt is read in pieces, which bounds the memory and changes nothing else: every
+stage is the same to the last bit.
 
 A model may have several end-of-text ids: 2B4T ends a document with one and an answer in
 a chat with another. The token that ends a text is the last one yielded.
@@ -20,10 +20,11 @@ A model whose layers are left out: what follows depends on the last token alone.
 followed by itself, and so on; 1 by 0, which ends the text long before five tokens.
 
 >>> from minibitnet import bf16
->>> from minibitnet.config import parse_config
->>> config = parse_config({"hidden_size": 2, "intermediate_size": 4, "vocab_size": 4,
-...     "num_hidden_layers": 1, "num_attention_heads": 1, "hidden_act": "relu2",
-...     "eos_token_id": 0})
+>>> from minibitnet.config import Config
+>>> config = Config(hidden_size=2, intermediate_size=4, num_hidden_layers=0,
+...     num_attention_heads=1, num_key_value_heads=1, head_dim=2, vocab_size=4,
+...     max_position_embeddings=8, rope_theta=10000.0, rms_norm_eps=1e-5,
+...     hidden_act="relu2", eos_token_ids=(0,))
 >>> E = bf16.narrow(np.array([[9, 0], [8, 1], [1, 4], [-9, 9]], np.float32))
 >>> model = Model(config, E, layers=(), norm=np.ones(2, np.float32), lm_head=E)
 >>> list(generate(model, [3], max_new_tokens=5))
@@ -33,11 +34,13 @@ followed by itself, and so on; 1 by 0, which ends the text long before five toke
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet.attention import KVCache
+from minibitnet.arrays import F32, I64
+from minibitnet.cache import KVCache
 from minibitnet.model import Model, check_ids, forward
 from minibitnet.sampling import Sampling, sample
 
@@ -46,7 +49,7 @@ PREFILL_TOKENS = 256  # read at once; more is hardly faster
 
 def generate(
     model: Model,
-    ids: Sequence[int] | NDArray[np.integer],
+    ids: Sequence[int] | NDArray[np.integer[Any]],
     max_new_tokens: int = 50,
     temperature: float = 0.0,
     top_k: int = 0,
@@ -65,11 +68,11 @@ def generate(
     max_new_tokens : int
         How many tokens to write at most.
     temperature : float
-        0 takes the likeliest token each time; see `minibitnet.sampling`.
+        0 takes the most likely token each time; see `minibitnet.sampling`.
     top_k : int
-        How many of the likeliest tokens to draw from; 0 draws from all.
+        How many of the most likely tokens to draw from; 0 draws from all.
     top_p : float
-        Which share of the odds to draw from; 1 draws from all.
+        Which probability mass to draw from; 1 draws from all.
     seed : int or None
         The same seed gives the same text; None a new one each time.
     cache : KVCache, optional
@@ -87,48 +90,36 @@ def generate(
     """
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be 0 or above, got {max_new_tokens}")
-    ids = check_ids(ids, model.config, cache)
+    prompt = check_ids(ids, model.config, cache)
     if cache is None:
-        cache = KVCache(model.config, len(ids) + max_new_tokens)
+        cache = KVCache(model.config, len(prompt) + max_new_tokens)
     sampling = Sampling(temperature, top_k, top_p)
     rng = np.random.default_rng(seed)
-    return _generate(model, ids, max_new_tokens, sampling, rng, cache)
+    return _generate(model, prompt, max_new_tokens, sampling, rng, cache)
 
 
 def _generate(
     model: Model,
-    ids: NDArray[np.int64],
+    ids: I64,
     max_new_tokens: int,
     sampling: Sampling,
     rng: np.random.Generator,
     cache: KVCache,
 ) -> Iterator[int]:
-    """The loop itself; `generate` has checked what it is given."""
+    """The loop itself; `generate` has checked the arguments, before the first token."""
     unread = ids
     for _ in range(max_new_tokens):
-        token = sample(read(model, unread, cache), sampling, rng)
+        token = sample(next_logits(model, unread, cache), sampling, rng)
         yield token
         if token in model.config.eos_token_ids or cache.length == cache.capacity:
             return
         unread = np.array([token])
 
 
-def read(model: Model, ids: NDArray[np.int64], cache: KVCache) -> NDArray[np.float32]:
-    """Read on; the logits after the last token.
+def next_logits(model: Model, ids: I64, cache: KVCache) -> F32:
+    """Read on, a piece at a time; the logits after the last token.
 
-    Parameters
-    ----------
-    model : Model
-        The weights.
-    ids : ndarray of shape (T,), int64
-        The prompt (prefill), or the token just written (a decode step).
-    cache : KVCache
-        The text so far; the ids are added.
-
-    Returns
-    -------
-    logits : ndarray of shape (V,), float32
-        Of the token that follows.
+    ids (T,) -> logits (V,)
     """
     for start in range(0, len(ids), PREFILL_TOKENS):
         piece = ids[start : start + PREFILL_TOKENS]

@@ -17,10 +17,10 @@ Notes
 The numbers grow: squared and multiplied they pass 1e10 in the first block of 2B4T,
 which float16 cannot hold. The sub-norm over all F of them brings them back.
 
-Models with the body of Llama have SiLU, ``g / (1 + exp(-g))``, in place of squared ReLU
-(their config.json says so) and no sub-norm. Taking one for the other still gives fluent
-text, which is how the mistake has gone unnoticed. Their gated product has the same
-stage name.
+Models of the Llama architecture have SiLU, ``g / (1 + exp(-g))``, in place of squared ReLU
+(their config.json says so; it is computed in float64 and rounded once) and no sub-norm.
+Taking one for the other still gives fluent text, which is how the mistake has gone
+unnoticed. Their gated product has the same stage name.
 
 References
 ----------
@@ -43,19 +43,17 @@ array([-0.2384,  0.3112,  2.8577], dtype=float32)
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from minibitnet.arrays import F32
 from minibitnet.bitlinear import BitLinear, bit_linear
 from minibitnet.config import Config
 from minibitnet.rmsnorm import rms_norm
 from minibitnet.stages import stage
 
-F32 = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class FeedForward:
-    """The weights of one block's feed-forward."""
+    """The weights of one layer's feed-forward."""
 
     gate_up_proj: BitLinear  # D -> F, F: gate_proj and up_proj
     ffn_sub_norm: F32 | None  # (F,); None in models without
@@ -65,61 +63,33 @@ class FeedForward:
 def feed_forward(x: F32, weights: FeedForward, config: Config) -> F32:
     """Each token through the gate.
 
-    Parameters
-    ----------
-    x : ndarray of shape (T, D), float32
-        Tokens, normalized.
-    weights : FeedForward
-        Of this block.
-    config : Config
-        Of the model.
-
-    Returns
-    -------
-    down : ndarray of shape (T, D), float32
-        What to add to the tokens.
+    x (T, D) -> down (T, D)
     """
-    gate, up = bit_linear(x, "ffn_in", weights.gate_up_proj)
+    gate, up = bit_linear(x, weights.gate_up_proj, "ffn_in", "gate", "up")
     x = stage("relu2_gate", ACTIVATIONS[config.hidden_act](gate) * up)
     if weights.ffn_sub_norm is not None:
         x = rms_norm(x, weights.ffn_sub_norm, config.rms_norm_eps)
         stage("ffn_sub_norm", x)
-    [down] = bit_linear(x, "ffn_out", weights.down_proj)
+    [down] = bit_linear(x, weights.down_proj, "ffn_out", "down")
     return down
 
 
 def relu2(gate: F32) -> F32:
-    """Squared ReLU.
+    """Squared ReLU: zero, or the square of what is positive.
 
-    Parameters
-    ----------
-    gate : ndarray of any shape, float32
-        Any numbers.
-
-    Returns
-    -------
-    passed : ndarray of the same shape, float32
-        Zero, or the square of what is positive.
+    gate (...) -> passed (...)
     """
     return np.square(np.maximum(gate, 0))
 
 
 def silu(gate: F32) -> F32:
-    """SiLU, for models that were trained with it.
+    """SiLU, ``gate / (1 + exp(-gate))``, for models that were trained with it.
 
-    Parameters
-    ----------
-    gate : ndarray of any shape, float32
-        Any numbers.
-
-    Returns
-    -------
-    passed : ndarray of the same shape, float32
-        ``gate / (1 + exp(-gate))``.
+    gate (...) -> passed (...)
     """
-    # exp of a negative number only, so that it cannot overflow
-    small = np.exp(-np.abs(gate))
-    return np.where(gate < 0, gate * small, gate) / (1 + small)
+    wide = gate.astype(np.float64)
+    small = np.exp(-np.abs(wide))  # of a negative number, so that it cannot overflow
+    return (np.where(wide < 0, wide * small, wide) / (1 + small)).astype(np.float32)
 
 
 ACTIVATIONS = {"relu2": relu2, "silu": silu}

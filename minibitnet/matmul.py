@@ -31,79 +31,27 @@ The first output is 100 + 120 - (-7), more than an int8 holds; the second 100 - 
 array([[227, -20]], dtype=int32)
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
-from numpy.typing import NDArray
 
-from minibitnet.packing import SHIFTS
+from minibitnet.arrays import I8, I32, U8
+
+# A kernel takes packed matrices that read the same input, with the rows M of each, and
+# returns the product with all of them: x_codes (T, N) -> acc (T, M) of each.
+Multiply = Callable[[I8], list[I32]]
+Kernel = Callable[[Sequence[U8], Sequence[int]], Multiply]
 
 
-def ternary_matmul(
-    x_codes: NDArray[np.int8], w_codes: NDArray[np.int8]
-) -> NDArray[np.int32]:
+def ternary_matmul(x_codes: I8, w_codes: I8) -> I32:
     """Each token's sums and differences, one for each row of weights.
 
-    Parameters
-    ----------
-    x_codes : ndarray of shape (T, N), int8
-        Activation codes.
-    w_codes : ndarray of shape (M, N), int8
-        Each is -1, 0 or +1.
-
-    Returns
-    -------
-    acc : ndarray of shape (T, M), int32
-        Exact.
+    x_codes (T, N), w_codes (M, N) -> acc (T, M)
     """
     T, M = len(x_codes), len(w_codes)
     acc = np.empty((T, M), np.int32)
     for m, row in enumerate(w_codes):
-        acc[:, m] = add_and_subtract(x_codes, row == +1, row == -1)
+        added = x_codes[:, row == +1].sum(axis=1, dtype=np.int32)
+        subtracted = x_codes[:, row == -1].sum(axis=1, dtype=np.int32)
+        acc[:, m] = added - subtracted
     return acc
-
-
-def ternary_matmul_packed(
-    x_codes: NDArray[np.int8], packed: NDArray[np.uint8]
-) -> NDArray[np.int32]:
-    """The same product, the masks taken straight from packed bytes.
-
-    Parameters
-    ----------
-    x_codes : ndarray of shape (T, N), int8
-        Activation codes.
-    packed : ndarray of shape (R, N), uint8
-        Four bands of rows, see `minibitnet.packing`.
-
-    Returns
-    -------
-    acc : ndarray of shape (T, 4 * R), int32
-        Exact; columns past M belong to rows that do not exist.
-    """
-    T, R = len(x_codes), len(packed)
-    acc = np.empty((T, len(SHIFTS), R), np.int32)
-    for r, row in enumerate(packed):
-        for band, shift in enumerate(SHIFTS):
-            stored = (row >> shift) & 3  # code + 1
-            acc[:, band, r] = add_and_subtract(x_codes, stored == 2, stored == 0)
-    return acc.reshape(T, len(SHIFTS) * R)
-
-
-def add_and_subtract(
-    x_codes: NDArray[np.int8], plus: NDArray[np.bool_], minus: NDArray[np.bool_]
-) -> NDArray[np.int32]:
-    """The sum of some columns less the sum of some others.
-
-    Parameters
-    ----------
-    x_codes : ndarray of shape (T, N), int8
-        Activation codes.
-    plus, minus : ndarray of shape (N,), bool
-        Which columns to add, which to subtract.
-
-    Returns
-    -------
-    sums : ndarray of shape (T,), int32
-        One for each token.
-    """
-    added = x_codes[:, plus].sum(axis=1, dtype=np.int32)
-    subtracted = x_codes[:, minus].sum(axis=1, dtype=np.int32)
-    return added - subtracted

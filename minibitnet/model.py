@@ -3,7 +3,7 @@
 A token id picks a row of the embedding. That vector passes through the blocks, and each
 block adds two things to it: what attention gathers from earlier tokens, and what the
 feed-forward makes of it. The last vector, normalized, is compared with every row of the
-head; the more it resembles a row, the likelier that token comes next. In 2B4T the head
+head; the more it resembles a row, the more likely that token comes next. In 2B4T the head
 is the embedding itself.
 
 Notes
@@ -20,9 +20,11 @@ exactly, and not quantized. No biases anywhere, no dropout, no scaling of embedd
 logits.
 
 There is no batch axis: the model reads one text. It may come in pieces, the cache
-standing where the last piece ended, and every stage up to ``final_norm`` is the same to
-the last bit however it is cut. Logits may differ in the last bits: BLAS adds up in
-another order for one token than for several.
+standing where the last piece ended, and every stage is the same to the last bit however
+it is cut; only the trace of `attn_weights` grows.
+
+Logits are summed in float64 and rounded once. With ``last=True`` those that cannot be
+the largest are summed in float32 (see `minibitnet.kernels.head`): the same token wins.
 
 References
 ----------
@@ -31,12 +33,13 @@ Touvron et al., LLaMA, 2023, arXiv 2302.13971, section 2.2 (the block).
 
 Examples
 --------
-A model whose layers are left out. A token is likeliest to be followed by itself then,
-since head and embedding are the same.
+A model whose layers are left out. The most likely token to follow is then the token
+itself, since head and embedding are the same.
 
->>> from minibitnet.config import parse_config
->>> config = parse_config({"hidden_size": 2, "intermediate_size": 4, "vocab_size": 3,
-...     "num_hidden_layers": 1, "num_attention_heads": 1, "hidden_act": "relu2"})
+>>> config = Config(hidden_size=2, intermediate_size=4, num_hidden_layers=0,
+...     num_attention_heads=1, num_key_value_heads=1, head_dim=2, vocab_size=3,
+...     max_position_embeddings=8, rope_theta=10000.0, rms_norm_eps=1e-5,
+...     hidden_act="relu2", eos_token_ids=())
 >>> E = bf16.narrow(np.array([[1, 0], [0, 1], [-1, 0]], np.float32))
 >>> model = Model(config, E, layers=(), norm=np.ones(2, np.float32), lm_head=E)
 >>> forward(model, [2, 0]).round(2)
@@ -45,23 +48,24 @@ array([[-1.41,  0.  ,  1.41],
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import bf16
-from minibitnet.attention import Attention, KVCache, attention
+from minibitnet.arrays import F32, I64, U16
+from minibitnet.attention import Attention, attention
+from minibitnet.cache import KVCache
 from minibitnet.config import Config
 from minibitnet.feedforward import FeedForward, feed_forward
-from minibitnet.kernels.head import project
+from minibitnet.kernels.head import longest_row, project, project_one
 from minibitnet.kernels.threads import use_threads
 from minibitnet.rmsnorm import rms_norm
 from minibitnet.rope import rotations
-from minibitnet.stages import Tap, listen, stage, within
-
-F32 = NDArray[np.float32]
+from minibitnet.stages import stage, within
 
 
 @dataclass(frozen=True)
@@ -79,20 +83,63 @@ class Model:
     """All weights, and the numbers that say how to use them."""
 
     config: Config
-    embed_tokens: NDArray[np.uint16]  # (V, D), bfloat16 bits
+    embed_tokens: U16  # (V, D), the bits of bfloat16
     layers: tuple[Block, ...]
     norm: F32  # (D,)
-    lm_head: NDArray[np.uint16]  # (V, D), bfloat16 bits; tied: embed_tokens itself
+    lm_head: U16  # (V, D); tied: embed_tokens itself
     threads: int = 1  # how many compute at once; the result is the same
+
+    @cached_property
+    def longest_row(self) -> float:
+        """The length of the longest row of the head, by which errors are bounded."""
+        return longest_row(self.lm_head)
+
+
+def run(model: Model, ids: I64, cache: KVCache, last: bool) -> F32:
+    """The whole model: ids (T,) -> logits (T, V), or (V,) of the last token.
+
+    The keys and values of the new tokens are written into the cache; its length stays.
+    """
+    config, T = model.config, len(ids)
+    positions = np.arange(cache.length, cache.length + T)
+    cos_sin = rotations(positions, config.head_dim, config.rope_theta)
+
+    h = stage("embed", bf16.widen(model.embed_tokens[ids]))
+    for layer, block in enumerate(model.layers):
+        with within(f"layers.{layer}."):
+            h = run_block(h, block, config, cos_sin, cache, layer)
+    h = stage("final_norm", rms_norm(h, model.norm, config.rms_norm_eps))
+    if last:
+        return stage("logits", project_one(h[-1], model.lm_head, model.longest_row))
+    return stage("logits", project(h, model.lm_head))
+
+
+def run_block(
+    h: F32,
+    block: Block,
+    config: Config,
+    cos_sin: tuple[F32, F32],
+    cache: KVCache,
+    layer: int,
+) -> F32:
+    """One layer: attention, then feed-forward, each added to the tokens.
+
+    h (T, D) -> h (T, D)
+    """
+    eps = config.rms_norm_eps
+    x = stage("attn_norm", rms_norm(h, block.input_layernorm, eps))
+    o = attention(x, block.self_attn, config, cos_sin, cache, layer)
+    h = stage("attn_residual", h + o)
+    x = stage("ffn_norm", rms_norm(h, block.post_attention_layernorm, eps))
+    return stage("ffn_residual", h + feed_forward(x, block.mlp, config))
 
 
 def forward(
     model: Model,
-    ids: Sequence[int] | NDArray[np.integer],
+    ids: Sequence[int] | NDArray[np.integer[Any]],
     cache: KVCache | None = None,
     *,
     last: bool = False,
-    tap: Tap | None = None,
 ) -> F32:
     """The logits of the next token after each of these.
 
@@ -107,8 +154,6 @@ def forward(
         these tokens alone.
     last : bool
         Whether to compute logits for the last token only.
-    tap : callable, optional
-        Called with the name and the array of every stage (see `minibitnet.stages`).
 
     Returns
     -------
@@ -120,109 +165,20 @@ def forward(
     ValueError
         If there are no ids, one is not in the vocabulary, or they do not fit.
     """
-    ids = check_ids(ids, model.config, cache)
-    cache = KVCache(model.config, capacity=len(ids)) if cache is None else cache
-    with use_threads(model.threads), nullcontext() if tap is None else listen(tap):
-        logits = run(model, ids, cache, last)
-    cache.length += len(ids)  # at the very end: a run broken off leaves no trace
-    return logits[0] if last else logits
-
-
-def run(model: Model, ids: NDArray[np.int64], cache: KVCache, last: bool) -> F32:
-    """The computation itself; `forward` has seen to what it is given.
-
-    Parameters
-    ----------
-    model : Model
-        The weights.
-    ids : ndarray of shape (T,), int64
-        Token ids.
-    cache : KVCache
-        The text so far; its length stays.
-    last : bool
-        Whether to compute logits for the last token only.
-
-    Returns
-    -------
-    logits : ndarray of shape (T, V), or (1, V) if `last`, float32
-        For each token, a number for each that may follow.
-    """
-    config, T = model.config, len(ids)
-    positions = np.arange(cache.length, cache.length + T)
-    cos_sin = rotations(positions, config.head_dim, config.rope_theta)
-
-    h = stage("embed", bf16.widen(model.embed_tokens[ids]))
-    for L, block in enumerate(model.layers):
-        with within(f"layers.{L}."):
-            h = run_block(h, block, config, cos_sin, cache, L)
-    h = stage("final_norm", rms_norm(h, model.norm, config.rms_norm_eps))
-    return stage("logits", project(h[-1:] if last else h, model.lm_head))
-
-
-def run_block(
-    h: F32,
-    block: Block,
-    config: Config,
-    cos_sin: tuple[F32, F32],
-    cache: KVCache,
-    L: int,
-) -> F32:
-    """One layer: attention, then feed-forward, each added to the tokens.
-
-    Parameters
-    ----------
-    h : ndarray of shape (T, D), float32
-        The new tokens.
-    block : Block
-        The weights of this layer.
-    config : Config
-        Of the model.
-    cos_sin : tuple of two ndarrays of shape (T, d // 2), float32
-        Cosine and sine at the new tokens' positions.
-    cache : KVCache
-        The text so far.
-    L : int
-        The number of this layer.
-
-    Returns
-    -------
-    h : ndarray of shape (T, D), float32
-        The tokens, with what this layer adds.
-    """
-    x = stage("attn_norm", rms_norm(h, block.input_layernorm, config.rms_norm_eps))
-    h = stage(
-        "attn_residual", h + attention(x, block.self_attn, config, cos_sin, cache, L)
-    )
-    x = stage(
-        "ffn_norm", rms_norm(h, block.post_attention_layernorm, config.rms_norm_eps)
-    )
-    return stage("ffn_residual", h + feed_forward(x, block.mlp, config))
+    checked = check_ids(ids, model.config, cache)
+    cache = KVCache(model.config, capacity=len(checked)) if cache is None else cache
+    with use_threads(model.threads):
+        logits = run(model, checked, cache, last)
+    cache.length += len(checked)  # at the very end: an interrupted run changes nothing
+    return logits
 
 
 def check_ids(
-    ids: Sequence[int] | NDArray[np.integer], config: Config, cache: KVCache | None
-) -> NDArray[np.int64]:
-    """Token ids that the model can read now.
-
-    Parameters
-    ----------
-    ids : sequence or ndarray of shape (T,), int
-        What somebody wants the model to read.
-    config : Config
-        Of the model.
-    cache : KVCache, optional
-        The text so far.
-
-    Returns
-    -------
-    ids : ndarray of shape (T,), int64
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If there are no ids, one is not in the vocabulary, or they do not fit.
-    """
+    ids: Sequence[int] | NDArray[np.integer[Any]],
+    config: Config,
+    cache: KVCache | None,
+) -> I64:
+    """The token ids as an array (T,), if the model can read them now."""
     array = np.asarray(ids)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(

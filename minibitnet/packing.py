@@ -1,8 +1,8 @@
-"""Packing: four ternary codes in a byte, as they lie in the checkpoint.
+"""Packing: four ternary codes in a byte, as the checkpoint stores them.
 
 A code has three values, so two bits hold it and a byte holds four. Which four? Not
 neighbours: the matrix is cut across into four bands of rows, laid one over another, and
-each byte takes the four codes that come to lie in the same place.
+each byte takes the four codes at the same position of the four bands.
 
 Notes
 -----
@@ -37,29 +37,19 @@ array([[-1,  0,  1,  1, -1, -1,  1,  0]], dtype=int8)
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from minibitnet.arrays import I8, U8
 
 CODES_PER_BYTE = 4
 SHIFTS = (0, 2, 4, 6)  # of the four bands, first band in the lowest bits
 
 
-def pack(w_codes: NDArray[np.int8]) -> NDArray[np.uint8]:
+def pack(w_codes: I8) -> U8:
     """Four bands of rows, two bits a code, in one array of bytes.
 
-    Parameters
-    ----------
-    w_codes : ndarray of shape (M, N), int8
-        Each is -1, 0 or +1.
+    w_codes (M, N) -> packed (ceil(M / 4), N)
 
-    Returns
-    -------
-    packed : ndarray of shape (ceil(M / 4), N), uint8
-        Four codes in each byte.
-
-    Raises
-    ------
-    ValueError
-        If a code is not -1, 0 or +1.
+    Raises ValueError if a code is not -1, 0 or +1.
     """
     M, N = w_codes.shape
     if w_codes.size and (w_codes.min() < -1 or w_codes.max() > 1):
@@ -75,38 +65,17 @@ def pack(w_codes: NDArray[np.int8]) -> NDArray[np.uint8]:
     return packed
 
 
-def unpack(packed: NDArray[np.uint8], rows: int | None = None) -> NDArray[np.int8]:
-    """The ternary codes of packed bytes.
+def unpack(packed: U8, rows: int | None = None) -> I8:
+    """The ternary codes of packed bytes, or the first so many rows of them.
 
-    Parameters
-    ----------
-    packed : ndarray of shape (R, N), uint8
-        Four codes in each byte.
-    rows : int, optional
-        M, where it is not ``4 * R``.
-
-    Returns
-    -------
-    w_codes : ndarray of shape (M, N), int8
-        Each is -1, 0 or +1, if `packed` is sound (see `find_unused_code`).
+    packed (R, N) -> w_codes (M, N)
     """
     bands = [((packed >> shift) & 3).astype(np.int8) - np.int8(1) for shift in SHIFTS]
     return np.concatenate(bands)[:rows]
 
 
-def find_unused_code(packed: NDArray[np.uint8]) -> tuple[int, int] | None:
-    """The first place where two bits are 3, which no code is stored as.
-
-    Parameters
-    ----------
-    packed : ndarray of shape (R, N), uint8
-        Bytes from outside.
-
-    Returns
-    -------
-    place : tuple of two ints, or None
-        Row and column of the byte; None if there is no such place.
-    """
+def find_unused_code(packed: U8) -> tuple[int, int] | None:
+    """Row and column of the first byte with two bits that are 3, which is no code."""
     threes = packed & (packed >> 1) & 0b01010101  # where both bits of a pair are set
     if not threes.any():
         return None

@@ -11,8 +11,14 @@ input of known size.
 
 Notes
 -----
-``y = x / sqrt(mean(x**2) + eps) * gain`` over the last axis, in float32, eps inside the
-root. The gain multiplies as it is stored (some models store gain - 1).
+::
+
+    root = sqrt(mean(x**2) + eps)      over the last axis, eps inside the root
+    y    = x / root * gain
+
+The squares are summed in float64 and the root is rounded to float32 once, so that it
+does not depend on the order of the sum; the rest is float32. The gain multiplies as it
+is stored (some models store gain - 1).
 
 References
 ----------
@@ -31,27 +37,15 @@ array([[ 1.,  7.,  5., 10.]], dtype=float32)
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from minibitnet.arrays import F32
 
 
-def rms_norm(
-    x: NDArray[np.float32], gain: NDArray[np.float32], eps: float
-) -> NDArray[np.float32]:
+def rms_norm(x: F32, gain: F32, eps: float) -> F32:
     """Each token divided by its root mean square, times the gain.
 
-    Parameters
-    ----------
-    x : ndarray of shape (T, N), float32
-        One vector a token.
-    gain : ndarray of shape (N,), float32
-        The ``weight`` of the norm in the checkpoint.
-    eps : float
-        Keeps a token of zeros from dividing by zero; ``rms_norm_eps``.
-
-    Returns
-    -------
-    y : ndarray of shape (T, N), float32
-        Of mean square 1 before the gain.
+    x (T, N), gain (N,) -> y (T, N)
     """
-    mean_square = np.square(x).mean(axis=1, keepdims=True)
-    return x / np.sqrt(mean_square + np.float32(eps)) * gain
+    mean_square = np.square(x, dtype=np.float64).mean(axis=1, keepdims=True)
+    root = np.sqrt(mean_square + eps).astype(np.float32)  # the one rounding of the sum
+    return x / root * gain

@@ -1,8 +1,8 @@
-"""RoPE: a token's place as a rotation.
+"""RoPE: a token's position as a rotation.
 
 Attention compares a query with keys by dot products, which know nothing of order.
 Rotary position embedding turns every pair of coordinates of a query or key by an angle
-proportional to its place in the text. A dot product of two turned vectors depends only
+proportional to its position in the text. A dot product of two turned vectors depends only
 on the difference of their angles, so a score sees how far apart two tokens are, and not
 where they stand.
 
@@ -12,14 +12,16 @@ that it has hardly moved at the end of the context.
 Notes
 -----
 Coordinate j is paired with j + d/2 (the halves of a head), not with its neighbour. At
-place t pair j turns by ``angle = t * theta ** (-2 * j / d)``, counterclockwise::
+position t pair j turns by ``angle = t * theta ** (-2 * j / d)``, counterclockwise::
 
     y[j]       = x[j] * cos(angle) - x[j + d/2] * sin(angle)
     y[j + d/2] = x[j + d/2] * cos(angle) + x[j] * sin(angle)
 
 Frequencies and angles are float32, for 2B4T the same numbers as in transformers (for
-another theta a frequency may differ in its last bit). The paper pairs
-neighbours; so does Microsoft's GPU code, with rows of q_proj and k_proj reordered.
+another theta a frequency may differ in its last bit). Cosine and sine are computed in
+float64 and rounded once, so that every machine has the same; the turning is float32,
+each product rounded before the two are added. The paper pairs neighbours; so does
+Microsoft's GPU code, with rows of q_proj and k_proj reordered.
 
 References
 ----------
@@ -27,7 +29,7 @@ Su et al., RoFormer, 2021, arXiv 2104.09864, section 3.2, equations 14-15 and 34
 
 Examples
 --------
-With theta 10000 and d = 4 the two pairs turn by 1 and by 0.01 radians a token. At place
+With theta 10000 and d = 4 the two pairs turn by 1 and by 0.01 radians a token. At position
 1 coordinates 0 and 2 go from (1, 0) to (cos 1, sin 1), and 1 and 3 from (1, 0) to
 (cos 0.01, sin 0.01). Neighbours paired would have given -0.30 and 1.38 first; turning
 the other way changes the sign of both sines.
@@ -39,52 +41,28 @@ array([[[0.5403, 1.    , 0.8415, 0.01  ]]], dtype=float32)
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from minibitnet.arrays import F32, I64
 
 
-def rotations(
-    positions: NDArray[np.int64], head_dim: int, theta: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cosine and sine of each pair's angle at each place.
+def rotations(positions: I64, head_dim: int, theta: float) -> tuple[F32, F32]:
+    """Cosine and sine of each pair's angle at each position.
 
-    Parameters
-    ----------
-    positions : ndarray of shape (T,), int64
-        Positions in the text, from 0.
-    head_dim : int
-        d, an even number.
-    theta : float
-        ``rope_theta``.
-
-    Returns
-    -------
-    cos, sin : ndarray of shape (T, d // 2), float32
-        Of ``place * theta ** (-2 * j / d)`` for j from 0 to d/2 - 1.
+    positions (T,) -> cos (T, d // 2), sin (T, d // 2)
     """
-    # Rounded to float32 where transformers rounds: exponent, power, quotient.
+    # Rounded to float32 where transformers rounds: exponent, power, quotient, angle.
     exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
     powers = (theta ** exponents.astype(np.float64)).astype(np.float32)
     frequencies = 1 / powers
     angles = positions.astype(np.float32)[:, None] * frequencies
-    return np.cos(angles), np.sin(angles)
+    wide = angles.astype(np.float64)
+    return np.cos(wide).astype(np.float32), np.sin(wide).astype(np.float32)
 
 
-def rotate(
-    x: NDArray[np.float32], cos: NDArray[np.float32], sin: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Every head of every token turned to its place.
+def rotate(x: F32, cos: F32, sin: F32) -> F32:
+    """Every head of every token turned to its position.
 
-    Parameters
-    ----------
-    x : ndarray of shape (T, H, d), float32
-        Queries or keys.
-    cos, sin : ndarray of shape (T, d // 2), float32
-        From `rotations`.
-
-    Returns
-    -------
-    y : ndarray of shape (T, H, d), float32
-        As long as before.
+    x (T, H, d), cos (T, d // 2), sin (T, d // 2) -> y (T, H, d)
     """
     first, second = np.split(x, 2, axis=2)
     cos, sin = cos[:, None], sin[:, None]  # the same for all heads

@@ -2,16 +2,16 @@
 
 The logits rank all tokens. Taking the first is greedy: the same text every time, and
 often the same phrase again and again. Sampling draws instead. Temperature sharpens
-(below 1) or flattens (above 1) the odds; top-k and top-p cut off the unlikely tail, by
-number and by share.
+(below 1) or flattens (above 1) the probabilities; top-k and top-p cut off the unlikely tail, by
+number and by probability mass.
 
 Notes
 -----
 In this order::
 
     probs = softmax(logits / temperature)
-    top-k   keep the k likeliest; 0 keeps all
-    top-p   of those, keep the likeliest until they make up p together; 1 keeps all
+    top-k   keep the k most likely; 0 keeps all
+    top-p   of those, keep the most likely until they sum to p; 1 keeps all
     draw from what is kept, by probability
 
 Temperature 0 is greedy. Among equals the lowest id goes first. The draw is in float64.
@@ -39,7 +39,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from minibitnet.arrays import F32, F64
 
 
 @dataclass(frozen=True)
@@ -60,29 +61,10 @@ class Sampling:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
 
 
-def sample(
-    logits: NDArray[np.float32], sampling: Sampling, rng: np.random.Generator
-) -> int:
-    """One token id.
+def sample(logits: F32, sampling: Sampling, rng: np.random.Generator) -> int:
+    """One token id, drawn from `rng` unless the temperature is 0.
 
-    Parameters
-    ----------
-    logits : ndarray of shape (V,), float32
-        From the model.
-    sampling : Sampling
-        How to choose.
-    rng : numpy.random.Generator
-        Where chance comes from.
-
-    Returns
-    -------
-    token : int
-        From 0 to V - 1.
-
-    Raises
-    ------
-    ValueError
-        If the logits are not numbers: so are not the weights they come from.
+    logits (V,) -> token ()
     """
     if not np.isfinite(logits.max()):  # NaN anywhere makes the largest NaN
         raise ValueError(f"logits must be finite, got {logits.max()}")
@@ -93,35 +75,21 @@ def sample(
 
 
 def probabilities(
-    logits: NDArray[np.float32], temperature: float, top_k: int = 0, top_p: float = 1.0
-) -> NDArray[np.float64]:
-    """The odds of each token.
+    logits: F32, temperature: float, top_k: int = 0, top_p: float = 1.0
+) -> F64:
+    """The probability of each token; zero where the tail was cut.
 
-    Parameters
-    ----------
-    logits : ndarray of shape (V,), float32
-        From the model.
-    temperature : float
-        Above 0.
-    top_k : int
-        How many tokens to keep; 0 keeps all.
-    top_p : float
-        Which share of the odds to keep; 1 keeps all.
-
-    Returns
-    -------
-    probs : ndarray of shape (V,), float64
-        They add up to one; zero where the tail was cut.
+    logits (V,) -> probs (V,)
     """
     with np.errstate(over="ignore"):  # -inf, if the temperature is next to nothing
         scaled = (logits.astype(np.float64) - logits.max()) / temperature
-    likeliest_first = np.argsort(-scaled, kind="stable")
+    order = np.argsort(-scaled, kind="stable")  # the most likely first
     if top_k:
-        likeliest_first = likeliest_first[:top_k]
-    powers = np.exp(scaled[likeliest_first])
+        order = order[:top_k]
+    powers = np.exp(scaled[order])
     powers /= powers.sum()
-    before = np.cumsum(powers) - powers  # the share of those likelier
+    before = np.cumsum(powers) - powers  # the mass of those more likely
     kept = (before < top_p) | (top_p == 1)
     probs = np.zeros(len(logits))
-    probs[likeliest_first[kept]] = powers[kept]
+    probs[order[kept]] = powers[kept]
     return probs / probs.sum()

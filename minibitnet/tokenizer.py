@@ -33,11 +33,12 @@ Examples
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-
-import tokenizers
-from tokenizers.decoders import DecodeStream
+from typing import TYPE_CHECKING
 
 from minibitnet.files.jsonfile import CheckpointError, read_json
+
+if TYPE_CHECKING:
+    import tokenizers
 
 # The template that `render_chat` writes, as 2B4T's tokenizer_config.json has it.
 CHAT_TEMPLATE = (
@@ -60,7 +61,7 @@ class Tokenizer:
         What tokenizer_config.json says of conversations.
     """
 
-    def __init__(self, inner: tokenizers.Tokenizer, chat_template: str | None) -> None:
+    def __init__(self, inner: "tokenizers.Tokenizer", chat_template: str | None) -> None:
         self.inner = inner
         self.chat_template = chat_template
         # What the tokenizer itself puts before a text; some have no begin-of-text.
@@ -123,6 +124,8 @@ class Tokenizer:
         text : str
             The next piece of the text.
         """
+        from tokenizers.decoders import DecodeStream
+
         decoder = DecodeStream(skip_special_tokens=True)
         for token in tokens:
             yield decoder.step(self.inner, int(token)) or ""
@@ -204,6 +207,8 @@ def load_tokenizer(directory: Path) -> Tokenizer | None:
     CheckpointError
         If tokenizer.json is damaged.
     """
+    import tokenizers
+
     file = directory / "tokenizer.json"
     if not file.exists():
         return None

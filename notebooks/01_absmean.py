@@ -133,8 +133,8 @@ zeros_2b4t.mean(), zeros_2b4t.argmax()
 
 # %%
 import minibitnet as mb
-from minibitnet.checkpoint import open_checkpoint
-from minibitnet.models import BUILT_IN
+from minibitnet.checkpoint.open import open_checkpoint
+from minibitnet.stories import BUILT_IN
 from minibitnet.packing import unpack
 
 config, tensors = open_checkpoint(BUILT_IN)

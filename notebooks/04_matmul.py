@@ -117,8 +117,8 @@ for way in (ordinary, by_masks):
 
 # %%
 from minibitnet.commands.costs import SHARES
-from minibitnet.config import parse_config
-from minibitnet.costs import count_ternary
+from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.evaluation.costs import count_ternary
 from minibitnet.files.published import CONFIG
 
 count_ternary(parse_config(CONFIG), *SHARES)

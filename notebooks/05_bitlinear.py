@@ -115,8 +115,8 @@ for name in ("attn_norm", "attn_in.codes", "attn_in.scale", "q.acc", "q"):
 # The same layer with other numbers of bits for the activations. The error is that of the outputs, beside outputs without rounding.
 
 # %%
-from minibitnet.checkpoint import open_checkpoint
-from minibitnet.models import BUILT_IN
+from minibitnet.checkpoint.open import open_checkpoint
+from minibitnet.stories import BUILT_IN
 from minibitnet.packing import unpack
 
 config, tensors = open_checkpoint(BUILT_IN)

@@ -159,7 +159,7 @@ for name, m in (("right", model), ("without", wrong)):
 # better; 8 would be knowing nothing, as a byte has 256 values.
 
 # %%
-from minibitnet.training.judge import bits_per_byte
+from minibitnet.evaluation.score import bits_per_byte
 
 [round(bits_per_byte(m, tokenizer, [story]), 3) for m in (model, wrong)]
 

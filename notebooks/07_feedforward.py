@@ -145,7 +145,7 @@ for name, m in (("squared ReLU", model), ("SiLU", wrong)):
     print(f"{name}: {tokenizer.decode(new)}\n")
 
 # %%
-from minibitnet.training.judge import bits_per_byte
+from minibitnet.evaluation.score import bits_per_byte
 
 [round(bits_per_byte(m, tokenizer, [story]), 3) for m in (model, wrong)]
 

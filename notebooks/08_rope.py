@@ -138,7 +138,7 @@ rotate(x.astype(np.float32)[None, None], cos, -sin)
 from dataclasses import replace
 
 import minibitnet as mb
-from minibitnet.training.judge import bits
+from minibitnet.evaluation.score import bits
 
 np.set_printoptions(precision=2)
 model, tokenizer = mb.load()

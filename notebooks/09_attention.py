@@ -152,8 +152,8 @@ np.abs(logits - whole).max(), cache.length
 # whole context of 4,096 tokens, in MB:
 
 # %%
-from minibitnet.config import parse_config
-from minibitnet.costs import cache_size
+from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.evaluation.costs import cache_size
 from minibitnet.files.published import CONFIG
 
 cache_size(parse_config(CONFIG), tokens=4096) / 1e6
@@ -165,7 +165,7 @@ cache_size(parse_config(CONFIG), tokens=4096) / 1e6
 
 # %%
 from minibitnet import attention
-from minibitnet.training.judge import bits_per_byte
+from minibitnet.evaluation.score import bits_per_byte
 
 story = "Lily and Tom went to the park with their mom. They saw a big tree with red apples."
 

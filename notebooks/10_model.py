@@ -156,7 +156,7 @@ for token in np.argsort(-odds)[:5]:
 # %%
 from dataclasses import replace
 
-from minibitnet.training.judge import bits_per_byte
+from minibitnet.evaluation.score import bits_per_byte
 
 story = "Lily and Tom went to the park with their mom. They saw a big tree with red apples."
 print(f"all        {bits_per_byte(model, tokenizer, [story]):.3f} bits per byte")
@@ -192,7 +192,7 @@ check_order(answer)
 
 # %% [markdown]
 # **2.** Write what comes behind the last block: from `h` (T, D), the `gain` of the last norm (eps is 1e-5) and the `embedding` (V, D) to the
-# likeliest next id.
+# most likely next id.
 
 # %%
 def next_token(h, gain, embedding):

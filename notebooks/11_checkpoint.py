@@ -23,7 +23,7 @@ import json
 
 import numpy as np
 
-from minibitnet.models import BUILT_IN
+from minibitnet.stories import BUILT_IN
 
 sorted(file.name for file in BUILT_IN.iterdir() if file.suffix in (".json", ".safetensors"))
 
@@ -91,8 +91,8 @@ sizes
 # %%
 import matplotlib.pyplot as plt
 
-from minibitnet.config import parse_config
-from minibitnet.costs import count_weights
+from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.evaluation.costs import count_weights
 from minibitnet.files.published import CONFIG
 
 w = count_weights(parse_config(CONFIG))
@@ -141,7 +141,7 @@ axes.set(xlabel="layer", ylabel="weight_scale", ylim=(0, 5), title="the 210 scal
 axes.legend(frameon=False, ncols=4, fontsize=8);
 
 # %%
-from minibitnet.shelf import Shelf
+from minibitnet.checkpoint.take import Shelf
 
 print(inspect.getsource(Shelf.scale).split('"""')[-1])
 

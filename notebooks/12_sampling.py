@@ -43,7 +43,7 @@ squared = np.array([0.5, 0.1, 0.25, 0.15]) ** 2
 squared / squared.sum()
 
 # %% [markdown]
-# **Top-k** keeps the k likeliest: with k = 3 the token with 0.1 is gone. **Top-p** keeps the likeliest until they make up a share: for 0.6 that takes 0.5 and 0.25. They are made to add up to one again.
+# **Top-k** keeps the k most likely: with k = 3 the token with 0.1 is gone. **Top-p** keeps the most likely until they make up a share: for 0.6 that takes 0.5 and 0.25. They are made to add up to one again.
 
 # %%
 np.array([0.5, 0, 0.25, 0]) / 0.75
@@ -146,7 +146,7 @@ with np.errstate(all="ignore"):
 probabilities(np.float32([800, 801]), temperature=1.0)
 
 # %% [markdown]
-# **Top-p without the token that crosses the line.** For a share smaller than the likeliest token nothing would be left.
+# **Top-p without the token that crosses the line.** For a share smaller than the most likely token nothing would be left.
 
 # %%
 from minibitnet.course.sampling import check_odds, check_share, odds_cut_short

@@ -25,7 +25,7 @@ import numpy as np
 import tokenizers
 
 import minibitnet as mb
-from minibitnet.models import BUILT_IN
+from minibitnet.stories import BUILT_IN
 
 model, tokenizer = mb.load()
 

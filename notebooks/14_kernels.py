@@ -142,9 +142,9 @@ popcount.popcount_matmul(x[None], planes)[:, :2]
 
 # %%
 import minibitnet as mb
-from minibitnet.checkpoint import open_checkpoint
+from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.kernels import KERNELS, make_multiply
-from minibitnet.models import BUILT_IN
+from minibitnet.stories import BUILT_IN
 
 model, tokenizer = mb.load()
 with mb.trace() as stages:
@@ -228,8 +228,8 @@ axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5));
 # tables:
 
 # %%
-from minibitnet.config import parse_config
-from minibitnet.costs import count_look_ups, count_ternary
+from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.evaluation.costs import count_look_ups, count_ternary
 from minibitnet.files.published import CONFIG
 
 print(count_ternary(parse_config(CONFIG), *SHARES))

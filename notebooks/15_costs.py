@@ -103,10 +103,10 @@ attention, linear + attention
 import inspect
 import json
 
-from minibitnet import costs
-from minibitnet.config import parse_config
+from minibitnet.evaluation import costs
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG, WEIGHTS_BYTES
-from minibitnet.models import BUILT_IN
+from minibitnet.stories import BUILT_IN
 
 print(inspect.getsource(costs.count_weights).split('"""')[-1])
 

@@ -161,7 +161,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import minibitnet as mb
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
 from minibitnet.training.adamw import AdamW
 from minibitnet.training.loop import Settings, draw_parameters, train

@@ -114,7 +114,7 @@ for name, port in PORTS.items():
 # Who would notice? It takes a number to see that they are wrong: what a text costs them, in bits per byte.
 
 # %%
-from minibitnet.training.judge import bits_per_byte
+from minibitnet.evaluation.score import bits_per_byte
 
 print(f"right {bits_per_byte(model, tokenizer, stories):.3f}")
 for name, port in PORTS.items():

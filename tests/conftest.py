@@ -5,7 +5,7 @@ from hypothesis import settings
 
 import minibitnet
 from minibitnet.files.published import CONFIG
-from minibitnet.synth import write_checkpoint
+from minibitnet.checkpoint.synth import write_checkpoint
 
 # A slow machine is no mistake. All else stays as it is, under CI as elsewhere.
 settings.register_profile("patient", parent=settings.default, deadline=None)

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minibitnet import KVCache, forward, trace
 from minibitnet.attention import attend, attention, softmax
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
 from minibitnet.rope import rotations
 

@@ -12,8 +12,8 @@ from shared import ROOT
 
 import minibitnet as mb
 from minibitnet import bitlinear
-from minibitnet.assemble import matrices
-from minibitnet.config import parse_config
+from minibitnet.weights import matrices
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.course.stages import port_a, port_b, port_c, port_d
 from minibitnet.files.published import CONFIG
 from minibitnet.kernels import blas

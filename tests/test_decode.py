@@ -20,7 +20,7 @@ def endless(model):
     return ending(model)
 
 
-def test_greedy_takes_the_likeliest_of_the_whole_text_each_time(endless):
+def test_greedy_takes_the_most likely_of_the_whole_text_each_time(endless):
     text = [*PROMPT]
     for _ in range(8):
         text.append(int(forward(endless, text)[-1].argmax()))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from minibitnet import KVCache, forward, trace
-from minibitnet.assemble import matrices, norms
-from minibitnet.config import parse_config
+from minibitnet.weights import matrices, norms
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
 from minibitnet.stages import (
     EMBED,

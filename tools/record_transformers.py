@@ -62,7 +62,7 @@ UNSAID = {"modules_to_not_convert": None}
 # and the weights of a master, all keep away from ties.
 ACTIVATION_MARGIN = 2e-4  # of a step
 WEIGHT_MARGIN = 1e-5  # of the scale
-ARGMAX_MARGIN = 1e-3  # of the largest logit, between the two likeliest tokens
+ARGMAX_MARGIN = 1e-3  # of the largest logit, between the two most likely tokens
 
 # How large things are drawn. The embedding is small, so that eps counts; the gains keep
 # scores where softmax is neither even nor all or nothing, gates where SiLU bends, and
@@ -308,12 +308,12 @@ def read(model: nn.Module, ids: np.ndarray) -> tuple[dict[str, np.ndarray], bool
     assert logits.dtype is torch.float32
     open_gates = (torch.stack(watch.gates) > 0).float().mean()
     assert 0.2 < open_gates < 0.8, open_gates
-    (first, second), (likeliest, _) = logits.topk(2).values.T, logits.topk(2).indices.T
+    (first, second), (most likely, _) = logits.topk(2).values.T, logits.topk(2).indices.T
     fit = (
         watch.doubt > ACTIVATION_MARGIN
         and weight_doubt(model) > WEIGHT_MARGIN
         and (first - second).min() > ARGMAX_MARGIN * logits.abs().max()
-        and len(likeliest.unique()) > len(ids) / 4  # it does not say the same always
+        and len(most likely.unique()) > len(ids) / 4  # it does not say the same always
     )
     hidden = torch.stack(watch.hidden).numpy()
     return {"ids": ids, "hidden": hidden, "logits": logits.numpy()}, bool(fit)

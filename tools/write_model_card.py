@@ -19,8 +19,8 @@ import numpy as np
 
 import minibitnet as mb
 from minibitnet.commands.train import LOG
-from minibitnet.costs import count_weights
-from minibitnet.training.judge import bits_per_byte
+from minibitnet.evaluation.costs import count_weights
+from minibitnet.evaluation.score import bits_per_byte
 from minibitnet.training.texts import read_documents
 
 FILES = (

@@ -22,40 +22,23 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from minibitnet.checkpoint import find_directory
-from minibitnet.commands.measure import BASELINES, Job, measure
+from minibitnet.evaluation.speed import BASELINES, Job, measure
 from minibitnet.commands.options import print_json
 from minibitnet.files.published import CONFIG
 from minibitnet.kernels import KERNELS
 from minibitnet.kernels.threads import count_threads
-from minibitnet.synth import write_checkpoint
+from minibitnet.checkpoint.synth import write_checkpoint
 
 KNOWN = (*KERNELS, *BASELINES)
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between.
-
-    Parameters
-    ----------
-    text : str
-        As ``"16,128"``.
-
-    Returns
-    -------
-    numbers : tuple of int
-        The numbers.
-    """
+    """Whole numbers with commas between."""
     return tuple(int(word) for word in text.split(","))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet bench`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet bench`` takes."""
     add = parser.add_argument
     add(
         "--model",
@@ -88,16 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, and print a table.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0.
-
     Raises
     ------
     ValueError
@@ -127,18 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def checkpoint(model: str | None) -> Iterator[Path]:
-    """The checkpoint to measure.
-
-    Parameters
-    ----------
-    model : str or None
-        A directory or hub id. None: a random one, taken away in the end.
-
-    Yields
-    ------
-    directory : Path
-        Where it lies.
-    """
+    """The checkpoint to measure."""
     if model is not None:
         yield find_directory(model)
         return
@@ -150,22 +112,7 @@ def checkpoint(model: str | None) -> Iterator[Path]:
 def measure_all(
     jobs: Sequence[Job], rounds: int
 ) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
-    """Every job in a process of its own, in turn, and again.
-
-    Parameters
-    ----------
-    jobs : list of Job
-        What to measure.
-    rounds : int
-        How often.
-
-    Returns
-    -------
-    machine : dict
-        What this machine can do, the median of the rounds.
-    reports : list of list of dict
-        For each round, the report of each job.
-    """
+    """Every job in a process of its own, in turn, and again."""
     context = multiprocessing.get_context("spawn")
     machines = []
     reports: list[list[dict[str, Any]]] = []
@@ -185,18 +132,7 @@ def measure_all(
 
 
 def measure_machine(*threads: int) -> dict[str, float]:
-    """What the fastest kernel could reach.
-
-    Parameters
-    ----------
-    *threads : int
-        How many compute at once.
-
-    Returns
-    -------
-    rates : dict
-        GB/s of reading memory and GFLOP/s of float32 products, by threads.
-    """
+    """What the fastest kernel could reach."""
     memory = np.ones(64 * 2**20, np.float32)  # 256 MB, more than caches hold
     matrix = np.ones((1024, 1024), np.float32)
     rates = {}
@@ -210,18 +146,7 @@ def measure_machine(*threads: int) -> dict[str, float]:
 
 
 def at_once(works: Sequence[Callable[[], object]]) -> float:
-    """How long it takes until all have done their work.
-
-    Parameters
-    ----------
-    works : list of callable
-        One for each thread.
-
-    Returns
-    -------
-    seconds : float
-        The quickest of some tries.
-    """
+    """How long it takes until all have done their work."""
     tries = []
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(works)) as pool:
         for _ in range(8):
@@ -232,18 +157,7 @@ def at_once(works: Sequence[Callable[[], object]]) -> float:
 
 
 def summarize(reports: Sequence[Any]) -> Any:
-    """The median of each number, and how far they lie apart.
-
-    Parameters
-    ----------
-    reports : list
-        Of numbers, or of dictionaries of them.
-
-    Returns
-    -------
-    summary : dict
-        In place of each number its median, lowest and highest.
-    """
+    """The median of each number, and how far they lie apart."""
     if isinstance(reports[0], dict):
         keys = [key for key in reports[0] if all(key in r for r in reports)]
         return {key: summarize([r[key] for r in reports]) for key in keys}
@@ -255,17 +169,7 @@ def summarize(reports: Sequence[Any]) -> Any:
 def print_table(
     machine: dict[str, float], rows: list[dict[str, Any]], args: argparse.Namespace
 ) -> None:
-    """Print for people.
-
-    Parameters
-    ----------
-    machine : dict
-        What this machine can do.
-    rows : list of dict
-        A summary for each way and number of threads.
-    args : argparse.Namespace
-        What was given.
-    """
+    """Print for people."""
     print(", ".join(f"{rate:.0f} {name}" for name, rate in machine.items()))
     lengths = [("prefill", T) for T in args.prefill] + [
         ("decode", S) for S in args.decode
@@ -290,18 +194,7 @@ def print_table(
 
 
 def show(number: dict[str, float] | None) -> str:
-    """A median and how far the rounds lie apart.
-
-    Parameters
-    ----------
-    number : dict or None
-        From `summarize`.
-
-    Returns
-    -------
-    text : str
-        As ``"4.10 (3.9-4.2)"``.
-    """
+    """A median and how far the rounds lie apart."""
     if number is None:
         return "-"
     digits = 2 if number["median"] < 10 else 0

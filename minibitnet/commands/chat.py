@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 
-from minibitnet.attention import KVCache
+from minibitnet.cache import KVCache
 from minibitnet.commands import options
 from minibitnet.decode import generate
 from minibitnet.model import Model
@@ -24,13 +24,7 @@ Messages = list[dict[str, str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet chat`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet chat`` takes."""
     options.add_model(parser)
     parser.add_argument(
         "--system", metavar="TEXT", help="a first message, from the system"
@@ -39,18 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read questions, write answers, until the end of input.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0.
-    """
+    """Read questions, write answers, until the end of input."""
     model, tokenizer = options.load_with_tokenizer(args)
     reader = Reader(model)
     messages: Messages = []
@@ -70,13 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def ask() -> str | None:
-    """The next question.
-
-    Returns
-    -------
-    question : str or None
-        Not blank; None at the end of input.
-    """
+    """The next question."""
     prompt = "> " if sys.stdin.isatty() else ""
     while True:
         try:
@@ -94,13 +71,7 @@ class PromptTooLongError(ValueError):
 
 
 class Reader:
-    """A model and the ids it has read.
-
-    Parameters
-    ----------
-    model : Model
-        The weights.
-    """
+    """A model and the ids it has read."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -126,20 +97,6 @@ class Reader:
 
 def fit(tokenizer: Tokenizer, messages: Messages, room: int) -> list[int]:
     """The ids of a conversation, shortened from the front until they fit.
-
-    Parameters
-    ----------
-    tokenizer : Tokenizer
-        Of the model.
-    messages : list of dict
-        The conversation; the oldest question and answer are taken out, and so on.
-    room : int
-        How many ids fit.
-
-    Returns
-    -------
-    ids : list of int
-        At most that many.
 
     Raises
     ------
@@ -168,24 +125,6 @@ def write_answer(
     seed: int,
 ) -> str:
     """Write the next answer to standard output as it comes.
-
-    Parameters
-    ----------
-    reader : Reader
-        The model and what it has read.
-    tokenizer : Tokenizer
-        Of the model.
-    messages : list of dict
-        The conversation; the oldest turns are dropped if it is too long.
-    args : argparse.Namespace
-        How to choose tokens.
-    seed : int
-        Where chance comes from.
-
-    Returns
-    -------
-    answer : str
-        What was written.
 
     Raises
     ------

@@ -3,10 +3,11 @@
 import argparse
 from typing import Any, NamedTuple
 
-from minibitnet import costs
+from minibitnet.evaluation import costs
 from minibitnet.checkpoint import find_directory
 from minibitnet.commands.options import print_json
-from minibitnet.config import Config, parse_config
+from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.config import Config
 from minibitnet.files.jsonfile import read_json
 from minibitnet.files.published import CONFIG
 
@@ -52,13 +53,7 @@ which a causal model does not need. MiniCPM's 4.88 GB stand there as 4.8."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet costs`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet costs`` takes."""
     add = parser.add_argument
     add("--model", metavar="DIR_OR_ID", help="whose config (default: that of 2B4T)")
     add("--context", type=int, default=4096, metavar="S", help="tokens in the cache")
@@ -66,18 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Count, and print.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0.
-    """
+    """Count, and print."""
     content = CONFIG
     if args.model is not None:
         content = read_json(find_directory(args.model) / "config.json")
@@ -87,20 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def count(config: Config, tokens: int) -> dict[str, Any]:
-    """All that can be counted.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-    tokens : int
-        S, in the cache.
-
-    Returns
-    -------
-    report : dict
-        Weights, bytes, operations, and the table of the report.
-    """
+    """All that can be counted."""
     weights = costs.count_weights(config)
     sizes = {
         f"{bits:g}": {
@@ -127,18 +98,7 @@ def count(config: Config, tokens: int) -> dict[str, Any]:
 
 
 def compare(row: Published) -> dict[str, float]:
-    """A row of the report beside what is computed.
-
-    Parameters
-    ----------
-    row : Published
-        Of one model.
-
-    Returns
-    -------
-    numbers : dict
-        In gigabytes and joules.
-    """
+    """A row of the report beside what is computed."""
     sizes = dict(zip(KEYS, row.sizes, strict=True))
     config = parse_config(sizes | {"hidden_act": "silu", "tie_word_embeddings": True})
     energy = costs.estimate_energy(config, TOKENS, ternary=row.bits < 2)
@@ -153,13 +113,7 @@ def compare(row: Published) -> dict[str, float]:
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Print for people.
-
-    Parameters
-    ----------
-    report : dict
-        From `count`.
-    """
+    """Print for people."""
     for name, number in report["weights"].items():
         print(f"{name + ' weights':18} {number:>15,}")
     print("\nbits of a ternary weight     GB   with the embedding")
@@ -175,17 +129,7 @@ def print_report(report: dict[str, Any]) -> None:
 
 
 def print_table(title: str, rows: dict[str, dict[str, Any]], form: str) -> None:
-    """Print a table.
-
-    Parameters
-    ----------
-    title : str
-        Above the first column.
-    rows : dict
-        From the name of a row to its numbers by column.
-    form : str
-        How to write a number.
-    """
+    """Print a table."""
     columns = next(iter(rows.values()))
     print(f"\n{title:30}" + "".join(f"{column:>15}" for column in columns))
     for name, row in rows.items():

@@ -14,13 +14,7 @@ OUTSIDE = re.compile(r"\[[^]\n]*\]\((?:\.\./)?(minibitnet[^)]*)\)")  # links to 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet course`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet course`` takes."""
     parser.add_argument(
         "directory",
         nargs="?",
@@ -35,16 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Copy what is not there yet; start Jupyter.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0.
 
     Raises
     ------
@@ -74,20 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def choose(home: Path, solutions: bool) -> Iterator[tuple[Path, Path]]:
-    """The files of the course, and where each goes.
-
-    Parameters
-    ----------
-    home : Path
-        Where ``notebooks`` lies, and the cheat sheet.
-    solutions : bool
-        Whether the answers are among them.
-
-    Yields
-    ------
-    file, to : Path
-        The latter within the folder of the course.
-    """
+    """The files of the course, and where each goes."""
     yield home / "CHEATSHEET.md", Path("CHEATSHEET.md")
     notebooks = home / "notebooks"
     patterns = ["README.md", "[0-9]*.ipynb", "data/*"]
@@ -98,16 +69,6 @@ def choose(home: Path, solutions: bool) -> Iterator[tuple[Path, Path]]:
 
 def mend_links(text: str) -> str:
     """A text whose links lead nowhere outside the course.
-
-    Parameters
-    ----------
-    text : str
-        Of a notebook or a page.
-
-    Returns
-    -------
-    text : str
-        With paths in place of links to what is not copied.
 
     Examples
     --------

@@ -27,10 +27,10 @@ from minibitnet.commands.synth import SIZES
 from minibitnet.decode import generate
 from minibitnet.files import published
 from minibitnet.files.tensorfile import WEIGHTS
-from minibitnet.kernels import KERNELS, make_multiply
+from minibitnet.kernels import KERNELS
 from minibitnet.model import Model, forward
 from minibitnet.packing import pack
-from minibitnet.synth import write_checkpoint
+from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.tokenizer import Tokenizer
 
 PACKAGES = (
@@ -58,13 +58,7 @@ class Check(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet doctor`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet doctor`` takes."""
     parser.add_argument(
         "--model",
         metavar="DIR_OR_ID",
@@ -74,18 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look, and print what was seen.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0 if all is well, else 1.
-    """
+    """Look, and print what was seen."""
     machine = describe_machine()
     if args.json:
         checks = list(all_checks(args.model))
@@ -101,18 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def all_checks(model: str | None) -> Iterator[Check]:
-    """Look at one thing after another.
-
-    Parameters
-    ----------
-    model : str or None
-        A directory or hub id, if the real weights are to be checked.
-
-    Yields
-    ------
-    check : Check
-        What was seen.
-    """
+    """Look at one thing after another."""
     yield check_products()
     yield check_model()
     if model is not None:
@@ -122,13 +94,7 @@ def all_checks(model: str | None) -> Iterator[Check]:
 
 
 def describe_machine() -> dict[str, str]:
-    """What speed and memory depend on.
-
-    Returns
-    -------
-    facts : dict
-        From name to text.
-    """
+    """What speed and memory depend on."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     threads = {
         name: os.environ[name]
@@ -149,13 +115,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def check_products() -> Check:
-    """Whether every kernel returns the very same integers.
-
-    Returns
-    -------
-    check : Check
-        Of a wide product of extreme and of random codes.
-    """
+    """Whether every kernel returns the very same integers."""
     rng = np.random.default_rng(0)
     M, N = 8, published.CONFIG["intermediate_size"]
     x_codes = rng.integers(-128, 128, (8, N)).astype(np.int8)
@@ -167,7 +127,7 @@ def check_products() -> Check:
         kernel
         for kernel in KERNELS
         if not np.array_equal(
-            make_multiply(kernel, [pack(w_codes)], [M])(x_codes)[0], exact
+            KERNELS[kernel]([pack(w_codes)], [M])(x_codes)[0], exact
         )
     ]
     found = f"differ from int64: {', '.join(wrong)}" if wrong else ", ".join(KERNELS)
@@ -175,13 +135,7 @@ def check_products() -> Check:
 
 
 def check_model() -> Check:
-    """Whether a small model has the very same logits with every kernel.
-
-    Returns
-    -------
-    check : Check
-        Of a random checkpoint, written, loaded and run.
-    """
+    """Whether a small model has the very same logits with every kernel."""
     sizes = {key: small for _, key, _, small in SIZES}
     content = published.CONFIG | sizes | {"eos_token_id": 0}
     with tempfile.TemporaryDirectory() as directory:
@@ -196,18 +150,7 @@ def check_model() -> Check:
 
 
 def check_hashes(directory: Path) -> list[Check]:
-    """Whether the files are the published ones of 2B4T.
-
-    Parameters
-    ----------
-    directory : Path
-        Where they lie.
-
-    Returns
-    -------
-    checks : list of Check
-        One for each file.
-    """
+    """Whether the files are the published ones of 2B4T."""
     expected = published.FILES_SHA256 | {WEIGHTS: published.WEIGHTS_SHA256}
     checks = []
     for name, sha256 in expected.items():
@@ -220,18 +163,7 @@ def check_hashes(directory: Path) -> list[Check]:
 
 
 def hash_file(file: Path) -> str:
-    """The SHA-256 of a file.
-
-    Parameters
-    ----------
-    file : Path
-        Which.
-
-    Returns
-    -------
-    digest : str
-        In hexadecimal.
-    """
+    """The SHA-256 of a file."""
     digest = hashlib.sha256()
     size = file.stat().st_size
     with (
@@ -247,20 +179,7 @@ def hash_file(file: Path) -> str:
 
 
 def check_answers(model: Model, tokenizer: Tokenizer | None) -> list[Check]:
-    """Whether the model says what transformers published.
-
-    Parameters
-    ----------
-    model : Model
-        Of the real weights.
-    tokenizer : Tokenizer or None
-        Its own.
-
-    Returns
-    -------
-    checks : list of Check
-        Of the published logits, and of the published text if there is a tokenizer.
-    """
+    """Whether the model says what transformers published."""
     if model.config.vocab_size <= max(published.LOGITS_IDS):
         return [Check("published logits", False, "the vocabulary is not that of 2B4T")]
     logits = forward(model, published.LOGITS_IDS)
@@ -282,21 +201,7 @@ def compare(
 ) -> Check:
     """How far numbers are from published ones.
 
-    Parameters
-    ----------
-    name : str
-        Of the check.
-    found : ndarray of shape (n,), float32
-        From the model.
-    expected : tuple of n floats
-        As published.
-    limit : float
-        On the largest difference.
-
-    Returns
-    -------
-    check : Check
-        With the largest difference.
+    found (n,) -> 
     """
     distance = float(np.abs(found - np.array(expected)).max())
     detail = f"at most {distance:.4f} from the published ones (limit {limit})"

@@ -10,13 +10,7 @@ from minibitnet.files.published import HUB_ID
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet download`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet download`` takes."""
     parser.add_argument(
         "id", nargs="?", default=HUB_ID, help=f"which model (default {HUB_ID})"
     )
@@ -31,16 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Download; print where the files lie.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0; 1 if the files are not the published ones.
 
     Raises
     ------

@@ -10,13 +10,7 @@ from minibitnet.decode import generate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet generate`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet generate`` takes."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("prompt", nargs="?", metavar="TEXT", help="what to continue")
     what.add_argument(
@@ -30,18 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the continuation to standard output as it comes.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0.
-    """
+    """Write the continuation to standard output as it comes."""
     if args.ids is None:
         model, tokenizer = options.load_with_tokenizer(args)
         ids = tokenizer.encode(args.prompt)
@@ -83,16 +66,6 @@ def run(args: argparse.Namespace) -> int:
 def parse_ids(text: str) -> list[int]:
     """Token ids from a text.
 
-    Parameters
-    ----------
-    text : str
-        Numbers with commas or blanks between them.
-
-    Returns
-    -------
-    ids : list of int
-        The numbers.
-
     Raises
     ------
     ValueError
@@ -107,13 +80,7 @@ def parse_ids(text: str) -> list[int]:
 
 
 class Clock:
-    """When each token came.
-
-    Parameters
-    ----------
-    prompt_tokens : int
-        How many were read before the first came.
-    """
+    """When each token came."""
 
     def __init__(self, prompt_tokens: int) -> None:
         self.prompt_tokens = prompt_tokens

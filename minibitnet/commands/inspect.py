@@ -9,23 +9,18 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from minibitnet.checkpoint import find_directory, open_checkpoint
+from minibitnet.checkpoint import find_directory
+from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.commands.options import print_json
 from minibitnet.files.tensorfile import Tensor
-from minibitnet.models import BUILT_IN
+from minibitnet.stories import BUILT_IN
 from minibitnet.packing import SHIFTS
 
 PARTS = ("ternary matrices", "embedding and head", "norms", "scales", "headers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet inspect`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet inspect`` takes."""
     parser.add_argument(
         "model",
         nargs="?",
@@ -38,24 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0; 1 if the weights cannot be those of a trained model.
-    """
+    """Print the report."""
     directory = find_directory(args.model)
-    config, tensors = open_checkpoint(directory)
+    config, stored, tensors = open_checkpoint(directory)
     codes = count_codes(tensors)
     report: dict[str, Any] = {
         "directory": str(directory),
-        "config": vars(config) | {"eos_token_ids": sorted(config.eos_token_ids)},
+        "config": vars(config) | vars(stored),
         "bytes": count_bytes(tensors.values()),
         "codes": codes,
         "warnings": find_faults(codes),
@@ -75,18 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def part_of(tensor: Tensor) -> str:
-    """Which part of a model an array belongs to.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        The array.
-
-    Returns
-    -------
-    part : str
-        One of ``PARTS``.
-    """
+    """Which part of a model an array belongs to."""
     if tensor.name.endswith("_scale"):
         return "scales"
     if "norm" in tensor.name or tensor.name.endswith("_ln.weight"):
@@ -95,18 +68,7 @@ def part_of(tensor: Tensor) -> str:
 
 
 def count_bytes(tensors: Iterable[Tensor]) -> dict[str, int]:
-    """How many bytes each part takes.
-
-    Parameters
-    ----------
-    tensors : iterable of Tensor
-        All arrays.
-
-    Returns
-    -------
-    sizes : dict
-        From part to bytes; what the files hold besides arrays is headers.
-    """
+    """How many bytes each part takes."""
     sizes = dict.fromkeys(PARTS, 0)
     files: set[Path] = set()
     for tensor in tensors:
@@ -117,18 +79,7 @@ def count_bytes(tensors: Iterable[Tensor]) -> dict[str, int]:
 
 
 def count_codes(tensors: dict[str, Tensor]) -> dict[str, list[int]]:
-    """How often each code stands in each packed matrix.
-
-    Parameters
-    ----------
-    tensors : dict
-        The arrays by name.
-
-    Returns
-    -------
-    counts : dict
-        From name to how many -1, 0, +1 and unused there are.
-    """
+    """How often each code stands in each packed matrix."""
     packed = [t for t in tensors.values() if t.dtype == "U8" and "_proj" in t.name]
     counts = {}
     for tensor in tqdm(packed, "counting", leave=False, delay=2, disable=None):
@@ -142,18 +93,7 @@ def count_codes(tensors: dict[str, Tensor]) -> dict[str, list[int]]:
 
 
 def find_faults(codes: dict[str, list[int]]) -> list[str]:
-    """What no trained model has: a download that broke off looks like this.
-
-    Parameters
-    ----------
-    codes : dict
-        From `count_codes`.
-
-    Returns
-    -------
-    faults : list of str
-        A line for each matrix with the unused code, or without a -1 or a +1.
-    """
+    """What no trained model has: a download that broke off looks like this."""
     faults = []
     for name, (minus, _, plus, unused) in codes.items():
         if unused:
@@ -164,13 +104,7 @@ def find_faults(codes: dict[str, list[int]]) -> list[str]:
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Print for a person to read.
-
-    Parameters
-    ----------
-    report : dict
-        What `run` found.
-    """
+    """Print for a person to read."""
     print(report["directory"])
     config = report["config"]
     print("\nconfig")
@@ -189,13 +123,7 @@ def print_report(report: dict[str, Any]) -> None:
 
 
 def print_histogram(codes: dict[str, list[int]]) -> None:
-    """Print the shares of -1, 0 and +1, for each kind of matrix and in all.
-
-    Parameters
-    ----------
-    codes : dict
-        From `count_codes`.
-    """
+    """Print the shares of -1, 0 and +1, for each kind of matrix and in all."""
     if not codes:
         print("\nno packed matrices: full-precision masters are quantized on loading")
         return

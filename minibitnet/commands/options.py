@@ -7,7 +7,7 @@ import sys
 from minibitnet.checkpoint import load
 from minibitnet.kernels import KERNELS
 from minibitnet.model import Model
-from minibitnet.models import BUILT_IN
+from minibitnet.stories import BUILT_IN
 from minibitnet.tokenizer import Tokenizer
 
 SMALL_MODEL = """\
@@ -18,13 +18,7 @@ CONTROLS = {code: "\ufffd" for code in {*range(32), *range(127, 160)} - KEPT}
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Which model, and how to compute.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the command.
-    """
+    """Which model, and how to compute."""
     parser.add_argument(
         "--model",
         default=BUILT_IN,
@@ -47,13 +41,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """How to choose tokens; by default as the generation_config.json of 2B4T says.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the command.
-    """
+    """How to choose tokens; by default as the generation_config.json of 2B4T says."""
     add = parser.add_argument
     add(
         "--max-new-tokens",
@@ -67,7 +55,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.6,
         metavar="X",
-        help="0 takes the likeliest token each time (default 0.6)",
+        help="0 takes the most likely token each time (default 0.6)",
     )
     add(
         "--top-k",
@@ -93,20 +81,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 
 def load_model(args: argparse.Namespace) -> tuple[Model, Tokenizer | None]:
-    """The model of the options; if it is the built-in one, a line says so.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        With what `add_model` takes.
-
-    Returns
-    -------
-    model : Model
-        Ready to run.
-    tokenizer : Tokenizer or None
-        Its own.
-    """
+    """The model of the options; if it is the built-in one, a line says so."""
     if args.model is BUILT_IN:
         print(SMALL_MODEL, file=sys.stderr)
     return load(args.model, kernel=args.kernel, threads=args.threads)
@@ -114,18 +89,6 @@ def load_model(args: argparse.Namespace) -> tuple[Model, Tokenizer | None]:
 
 def load_with_tokenizer(args: argparse.Namespace) -> tuple[Model, Tokenizer]:
     """The model of the options, if it has a tokenizer.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        With what `add_model` takes.
-
-    Returns
-    -------
-    model : Model
-        Ready to run.
-    tokenizer : Tokenizer
-        Its own.
 
     Raises
     ------
@@ -142,23 +105,10 @@ def load_with_tokenizer(args: argparse.Namespace) -> tuple[Model, Tokenizer]:
 
 
 def print_piece(piece: str) -> None:
-    """Print a piece of what a model writes, at once.
-
-    Parameters
-    ----------
-    piece : str
-        Control characters, which could upset a terminal, are shown as a question mark
-        in a diamond; line breaks and tabs are kept.
-    """
+    """Print a piece of what a model writes, at once."""
     print(piece.translate(CONTROLS), end="", flush=True)
 
 
 def print_json(content: object) -> None:
-    """Print for a program to read.
-
-    Parameters
-    ----------
-    content : object
-        Of dictionaries, lists, texts and numbers.
-    """
+    """Print for a program to read."""
     print(json.dumps(content, indent=2, ensure_ascii=False))

@@ -8,7 +8,7 @@ from typing import Any
 
 from minibitnet.files.published import CONFIG
 from minibitnet.files.tensorfile import WEIGHTS
-from minibitnet.synth import write_checkpoint
+from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.training.vocabulary import (
     SMALLEST,
     save_vocabulary,
@@ -29,13 +29,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet synth`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet synth`` takes."""
     parser.add_argument("directory", type=Path, metavar="DIR", help="where to")
     parser.add_argument(
         "--like",
@@ -58,16 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files; print where they lie.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0.
 
     Raises
     ------
@@ -92,13 +76,6 @@ def run(args: argparse.Namespace) -> int:
 def copy_tokenizer(source: Path, directory: Path) -> None:
     """Take the tokenizer of another checkpoint.
 
-    Parameters
-    ----------
-    source : Path
-        Where it lies.
-    directory : Path
-        Where to.
-
     Raises
     ------
     ValueError
@@ -113,18 +90,7 @@ def copy_tokenizer(source: Path, directory: Path) -> None:
 
 
 def make_config(args: argparse.Namespace) -> dict[str, Any]:
-    """The config.json of the sizes that were given.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    content : dict
-        Of 2B4T but for the sizes.
-    """
+    """The config.json of the sizes that were given."""
     content = dict(CONFIG)
     for _, key, _, small in SIZES:
         given = getattr(args, key)

@@ -16,12 +16,13 @@ from typing import Any
 from tqdm import tqdm
 
 from minibitnet.checkpoint import load
-from minibitnet.config import Config, parse_config
+from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.config import Config
 from minibitnet.files.published import CONFIG
 from minibitnet.tokenizer import END_OF_TURN
 from minibitnet.training.adamw import AdamW
 from minibitnet.training.export import export
-from minibitnet.training.judge import bits_per_byte
+from minibitnet.evaluation.score import bits_per_byte
 from minibitnet.training.loop import (
     Settings,
     draw_parameters,
@@ -68,13 +69,7 @@ STATE, LOG, MASTER = "state.npz", "log.jsonl", "master"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet train`` takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of this command.
-    """
+    """What ``minibitnet train`` takes."""
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="texts")
     add("--judge", type=Path, metavar="FILE", help="texts to judge by, for --held-out")
@@ -86,18 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; print what the held-out documents cost.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    status : int
-        0.
-    """
+    """Train; print what the held-out documents cost."""
     learn, judge = choose_documents(args)
     args.out.mkdir(parents=True, exist_ok=True)
     inner = train_vocabulary(learn, args.vocab_size)
@@ -122,18 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def choose_documents(args: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """The documents to learn from, and those to judge by.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    learn, judge : list of str
-        From files of their own, or a share of the same.
-    """
+    """The documents to learn from, and those to judge by."""
     documents = read_documents(args.files)
     if args.judge:
         return documents, read_documents([args.judge])
@@ -141,20 +114,7 @@ def choose_documents(args: argparse.Namespace) -> tuple[list[str], list[str]]:
 
 
 def make_config(args: argparse.Namespace, token_to_id: Any) -> dict[str, Any]:
-    """The config.json of a model of these sizes.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-    token_to_id : callable
-        From the tokenizer.
-
-    Returns
-    -------
-    content : dict
-        Of 2B4T but for the sizes.
-    """
+    """The config.json of a model of these sizes."""
     return CONFIG | {
         "hidden_size": args.hidden_size,
         "intermediate_size": args.intermediate_size,
@@ -170,18 +130,7 @@ def make_config(args: argparse.Namespace, token_to_id: Any) -> dict[str, Any]:
 
 
 def make_settings(args: argparse.Namespace) -> Settings:
-    """How to train.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-
-    Returns
-    -------
-    settings : Settings
-        With weights and activations rounded.
-    """
+    """How to train."""
     return Settings(
         Schedule(args.steps, args.warmup, args.high, args.low, args.decay),
         texts=args.texts,
@@ -197,16 +146,7 @@ def run_steps(
 ) -> None:
     """Train to the end, from the state that is there, if one is.
 
-    Parameters
-    ----------
-    optimizer : AdamW
-        The parameters; changed in place.
-    config : Config
-        Of the model.
-    row : ndarray of shape (n,), int
-        The ids to learn from.
-    args : argparse.Namespace
-        How.
+    row (n,) -> 
     """
     state, log = args.out / STATE, args.out / LOG
     if state.exists():
@@ -234,14 +174,6 @@ def run_steps(
 
 
 def keep_lines(log: Path, steps: int) -> None:
-    """Cut a log off behind the last step that was saved.
-
-    Parameters
-    ----------
-    log : Path
-        A line for each step.
-    steps : int
-        How many lines to keep.
-    """
+    """Cut a log off behind the last step that was saved."""
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
     log.write_text("".join(lines[:steps]))

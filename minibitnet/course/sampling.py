@@ -63,7 +63,7 @@ check_odds = Exercise(
         "": odds_multiplied,
         "You cut before the temperature. First the temperature, then the cut."
         "": odds_cut_first,
-        "You left the tail on. Keep the likeliest until they make up top_p."
+        "You left the tail on. Keep the most likely until they make up top_p."
         "": odds_uncut,
         "You left out the token that reaches top_p. It is the last one kept."
         "": odds_cut_short,

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.course.exercise import Exercise
-from minibitnet.models import BUILT_IN
+from minibitnet.stories import BUILT_IN
 from minibitnet.tokenizer import Tokenizer, load_tokenizer
 
 Ids = NDArray[np.int64]

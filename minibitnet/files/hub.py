@@ -24,34 +24,12 @@ FILES = [
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text could name a model on the hub.
-
-    Parameters
-    ----------
-    text : str
-        For instance ``"microsoft/bitnet-b1.58-2B-4T"``.
-
-    Returns
-    -------
-    answer : bool
-        True for ``owner/name``.
-    """
+    """Whether a text could name a model on the hub."""
     return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) is not None
 
 
 def is_whole(directory: Path) -> bool:
-    """Whether a download has not been broken off.
-
-    Parameters
-    ----------
-    directory : Path
-        Where it lies.
-
-    Returns
-    -------
-    answer : bool
-        True if config.json and all weights are there.
-    """
+    """Whether a download has not been broken off."""
     index = directory / INDEX
     if index.exists():
         weights = set(read_json(index).get("weight_map", {"": ""}).values())
@@ -62,18 +40,6 @@ def is_whole(directory: Path) -> bool:
 
 def download(hub_id: str, directory: Path | None = None) -> Path:
     """The directory with a model's files, downloaded where they are missing.
-
-    Parameters
-    ----------
-    hub_id : str
-        For instance ``"microsoft/bitnet-b1.58-2B-4T"``.
-    directory : Path, optional
-        Where to put them; by default the hub's own cache.
-
-    Returns
-    -------
-    directory : Path
-        Where they lie.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """A JSON file from outside: read with care, refused with a reason.
 
-A checkpoint comes from somebody else. Each thing read from one of its JSON files is
-looked at once, here, so that the rest of the package meets only sound values and a user
-sees one line: the file, the key, what was expected, what was found.
+A checkpoint comes from somebody else. Every value of its JSON files is validated here,
+once, so that the rest of the package meets only sound values and a user sees one line:
+the file, the key, what was expected, what was found.
 
 Examples
 --------
@@ -32,24 +32,8 @@ class CheckpointError(ValueError):
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    content : dict
-        What it holds.
-
-    Raises
-    ------
-    CheckpointError
-        If the file cannot be read, is too large, is not JSON or not an object.
-    """
-    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+    """The object in a JSON file; a CheckpointError if that is not what it holds."""
+    if path.exists() and not path.is_file():  # reading a pipe would block
         raise CheckpointError(f"{path}: expected a file, found something else")
     try:
         size = path.stat().st_size
@@ -72,15 +56,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 class Keys:
-    """The keys of a JSON object, each checked as it is taken.
-
-    Parameters
-    ----------
-    content : dict
-        The object.
-    where : str
-        The file, for errors.
-    """
+    """The keys of a JSON object, each checked as it is taken."""
 
     def __init__(self, content: Mapping[str, Any], where: str) -> None:
         self.content = content
@@ -113,7 +89,7 @@ class Keys:
     def flag(self, key: str) -> bool | None:
         """Whether a key is true; None where it is missing."""
         value = self.get(key, None)
-        if value not in (True, False, None):
+        if value is not None and type(value) is not bool:
             self.fail(key, "true or false", value)
         return value
 
@@ -131,11 +107,11 @@ class Keys:
             self.fail(key, "a JSON object", value)
         return Keys(value, f"{self.where}: {key}")
 
-    def ids(self, key: str, below: int) -> frozenset[int]:
+    def ids(self, key: str, below: int) -> tuple[int, ...]:
         """A token id or a list of them; none where the key is missing."""
         value = self.get(key, [])
         ids = value if isinstance(value, list) else [value]
         for token in ids:
             if type(token) is not int or not 0 <= token < below:
                 self.fail(key, f"token ids from 0 to {below - 1}", value)
-        return frozenset(ids)
+        return tuple(ids)

@@ -36,7 +36,7 @@ Arrays are written the widest dtype first, then by name, as the library writes t
 
 import json
 import math
-import mmap
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -44,7 +44,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from minibitnet.files.jsonfile import CheckpointError
 
@@ -74,15 +73,7 @@ class Spec(NamedTuple):
 def spec_of(array: NDArray[Any]) -> Spec:
     """What the header will say of an array.
 
-    Parameters
-    ----------
-    array : ndarray of any shape, of a dtype in ``STORED``
-        The array; a bfloat16 as uint16.
-
-    Returns
-    -------
-    spec : Spec
-        Its dtype and shape.
+    array (...) -> 
     """
     names = {np.dtype(kind): name for name, kind in STORED.items()}
     return Spec(names[array.dtype], array.shape)
@@ -99,16 +90,6 @@ class Tensor(NamedTuple):
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
     """All arrays of a safetensors file, mapped.
-
-    Parameters
-    ----------
-    file : Path
-        The file.
-
-    Returns
-    -------
-    tensors : dict
-        From name to `Tensor`, in the order of the file.
 
     Raises
     ------
@@ -130,42 +111,19 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def let_go(array: NDArray[Any]) -> None:
-    """Free the memory of a mapped array; looking at it again reads the file again.
-
-    The system keeps what was read as long as it has room, so this is cheap. It keeps
-    the memory of this process small where a file is read through and then left alone.
-
-    Parameters
-    ----------
-    array : ndarray of any shape
-        One of `read_tensors`; nothing is done if it is not mapped.
-    """
-    owner: Any = array
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if not (isinstance(owner, mmap.mmap) and hasattr(owner, "madvise")):
-        return  # not mapped, or on Windows
-    start = array.ctypes.data - np.frombuffer(owner, np.uint8).ctypes.data
-    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE  # whole pages only
-    length = start + array.nbytes - first
-    if length > 0:
-        owner.madvise(mmap.MADV_DONTNEED, first, length)
-
-
 def _map_file(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-    """The header, which the library has checked, and the bytes behind it."""
-    if file.exists() and not file.is_file():  # reading a pipe would wait for ever
+    """The header, which has been checked against the file, and the bytes behind it."""
+    if file.exists() and not file.is_file():  # reading a pipe would block
         raise CheckpointError(f"{file}: expected a file, found something else")
     try:
-        with safe_open(file, framework="numpy"):
-            pass  # the library has checked the header against the file
+        _check_with_library(file)
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             listing = json.loads(stream.read(length))
         # asarray: the map as a plain array
         data = np.asarray(np.memmap(file, np.uint8, mode="r"))[8 + length :]
-    except (SafetensorError, ValueError, RecursionError) as error:
+        check_listing(listing, data.size)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{file}: expected a whole safetensors file, found {error}"
         ) from None
@@ -174,19 +132,42 @@ def _map_file(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     return listing, data
 
 
+def _check_with_library(file: Path) -> None:
+    """Let the safetensors library, where it is installed, check the whole header."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        return
+    try:
+        with safe_open(file, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise ValueError(error) from None
+
+
+def check_listing(listing: Any, size: int) -> None:
+    """Refuse a header whose arrays are not the `size` bytes behind it, end to end."""
+    if not isinstance(listing, dict):
+        raise ValueError("a header that is no object")
+    entries = [entry for name, entry in listing.items() if name != "__metadata__"]
+    end = 0
+    try:
+        for entry in sorted(entries, key=lambda entry: entry["data_offsets"]):
+            begin, stop = entry["data_offsets"]
+            shape = tuple(map(operator.index, entry["shape"]))
+            known = STORED.get(entry["dtype"])  # of another only the order is checked
+            wrong = known and math.prod(shape) * np.dtype(known).itemsize != stop - begin
+            if begin != end or stop < begin or min(shape, default=0) < 0 or wrong:
+                raise ValueError(f"an array of {shape} at bytes {begin} to {stop}")
+            end = stop
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"an entry that is none: {error!r}") from None
+    if end != size:
+        raise ValueError(f"{size} bytes of arrays, not {end}")
+
+
 def header(specs: Mapping[str, Spec]) -> bytes:
-    """The first bytes of a file that holds these arrays.
-
-    Parameters
-    ----------
-    specs : dict
-        From name to `Spec`.
-
-    Returns
-    -------
-    header : bytes
-        Length and JSON, padded with blanks to a multiple of 8.
-    """
+    """The first bytes of a file that holds these arrays."""
     listing: dict[str, object] = {"__metadata__": {"format": "pt"}}
     begin = 0
     for name in in_file_order(specs):
@@ -203,18 +184,7 @@ def header(specs: Mapping[str, Spec]) -> bytes:
 
 
 def in_file_order(specs: Mapping[str, Spec]) -> list[str]:
-    """The names in the order of their bytes.
-
-    Parameters
-    ----------
-    specs : dict
-        From name to `Spec`.
-
-    Returns
-    -------
-    names : list of str
-        The widest dtype first, so that each array lies aligned; then by name.
-    """
+    """The names in the order of their bytes."""
     width = {
         name: np.dtype(STORED[spec.dtype]).itemsize for name, spec in specs.items()
     }
@@ -229,15 +199,6 @@ def write_tensors(
     """Write a safetensors file, one array after another.
 
     The file appears under its name when it is whole.
-
-    Parameters
-    ----------
-    file : Path
-        Where to.
-    specs : dict
-        From name to `Spec`.
-    make : callable
-        From a name to the pieces of its array, in order.
 
     Raises
     ------

@@ -32,46 +32,43 @@ A byte, 0b10_01_00_01, and its weights, lowest bits first:
 array([ 0., -1.,  0.,  1.], dtype=float32)
 >>> from minibitnet.packing import pack
 >>> x_codes = np.array([[-128, 127, 5]], np.int8)
->>> blas_matmul_packed(x_codes, pack(np.array([[1, -1, 0]] * 4, np.int8)))
+>>> blas_matmul(x_codes, pack(np.array([[1, -1, 0]] * 4, np.int8)))
 array([[-255, -255, -255, -255]], dtype=int32)
 """
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
+import numpy as np
+
+from minibitnet.arrays import I8, I32, U8
 from minibitnet.kernels.threads import split
+from minibitnet.matmul import Multiply
 from minibitnet.packing import CODES_PER_BYTE, unpack
 
 EXACT_COLUMNS = 2**24 // 128  # |partial sum| <= 128 * columns <= 2**24
 BLOCK = 3 * 2**16  # bytes unpacked at a time, to 3 MB of float32
-UNPACKING = 16  # a weight takes as long as that many multiplications
+UNPACKING = 16  # unpacking a weight takes as long as that many multiply-adds
 WORTH = 2**22  # multiplications that are worth a thread
 EVERY_BYTE = np.arange(256, dtype=np.uint8)[None]
 WEIGHTS_OF_BYTE = unpack(EVERY_BYTE).T.astype(np.float32, order="C")  # (256, 4)
 
 
-def blas_matmul_packed(
-    x_codes: NDArray[np.int8], packed: NDArray[np.uint8]
-) -> NDArray[np.int32]:
-    """The product of `minibitnet.matmul.ternary_matmul_packed`, faster.
+def prepare(packed: Sequence[U8], rows: Sequence[int]) -> Multiply:
+    """A function that multiplies by these matrices; nothing is laid out anew."""
+    matrices = list(zip(packed, rows, strict=True))
+    return lambda x_codes: [blas_matmul(x_codes, p)[:, :M] for p, M in matrices]
 
-    Parameters
-    ----------
-    x_codes : ndarray of shape (T, N), int8
-        Activation codes.
-    packed : ndarray of shape (R, N), uint8
-        Four bands of rows, see `minibitnet.packing`.
 
-    Returns
-    -------
-    acc : ndarray of shape (T, 4 * R), int32
-        Exact.
+def blas_matmul(x_codes: I8, packed: U8) -> I32:
+    """The product with every row that the bytes have room for.
+
+    x_codes (T, N), packed (R, N) -> acc (T, 4 * R)
     """
     N = packed.shape[1]
     if N > EXACT_COLUMNS:
         here, there = slice(EXACT_COLUMNS), slice(EXACT_COLUMNS, N)
-        acc = blas_matmul_packed(x_codes[:, here], packed[:, here])
-        return acc + blas_matmul_packed(x_codes[:, there], packed[:, there])
+        acc = blas_matmul(x_codes[:, here], packed[:, here])
+        return acc + blas_matmul(x_codes[:, there], packed[:, there])
     T, R = len(x_codes), len(packed)
     x = x_codes.astype(np.float32)
     acc = np.empty((T, CODES_PER_BYTE, R), np.int32)

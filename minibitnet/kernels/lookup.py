@@ -45,8 +45,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from minibitnet.arrays import F32, I8, I32, U8
+from minibitnet.kernels.memory import let_go
 from minibitnet.kernels.threads import split
+from minibitnet.matmul import Multiply
 from minibitnet.packing import SHIFTS
+
+Indices = NDArray[np.uint16]
+Sums = NDArray[np.int16]
 
 GROUP = 7  # weights of an index
 TABLE = 3**GROUP  # its sums
@@ -55,18 +61,10 @@ WORTH = 2**17  # look-ups that are worth a thread
 HIGH = 2  # the first activations of a group; a table is their sums to those of the rest
 
 
-def ways(n: int) -> NDArray[np.float32]:
+def ways(n: int) -> F32:
     """All that n weights can be, in the order of their base-3 numbers.
 
-    Parameters
-    ----------
-    n : int
-        How many weights.
-
-    Returns
-    -------
-    weights : ndarray of shape (n, 3**n), float32
-        Each column is one way to be.
+    n -> weights (n, 3**n); each column is one way to be.
     """
     digits = np.arange(3**n) // 3 ** np.arange(n - 1, -1, -1)[:, None] % 3
     return (digits - 1).astype(np.float32)
@@ -80,23 +78,23 @@ LANES: NDArray[np.uint64] = np.bitwise_or.reduce(
 )
 
 
+def prepare(packed: Sequence[U8], rows: Sequence[int]) -> Multiply:
+    """A function that multiplies by these matrices, joined and laid out anew."""
+    indices = lay_out(packed, rows)
+    for p in packed:
+        let_go(p)
+    ends = np.cumsum(rows)[:-1]
+    return lambda x: np.split(lookup_matmul(x, indices), ends, axis=1)
+
+
 def lay_out(
-    packed: Sequence[NDArray[np.uint8]], rows: Sequence[int]
-) -> NDArray[np.uint16]:
+    packed: Sequence[U8], rows: Sequence[int]
+) -> Indices:
     """Packed matrices that read the same input, as indices into tables.
 
-    Parameters
-    ----------
-    packed : list of ndarray of shape (R, N), uint8
-        Four bands of rows each, see `minibitnet.packing`.
-    rows : list of int
-        M of each.
+    packed [(R, N)] -> indices (C, 27, M): C chunks, the M rows of all matrices together
 
-    Returns
-    -------
-    indices : ndarray of shape (C, 27, M), uint16
-        C chunks; M is the rows of all matrices together. Missing columns have the
-        weight 0.
+    Missing columns have the weight 0.
     """
     chunks = -(-packed[0].shape[1] // (CHUNK * GROUP))
     indices = np.empty((chunks * CHUNK, sum(rows)), np.uint16)
@@ -108,8 +106,11 @@ def lay_out(
     return indices.reshape(chunks, CHUNK, sum(rows)) + tables
 
 
-def _base_3(packed: NDArray[np.uint8], groups: int) -> NDArray[np.uint16]:
-    """The base-3 numbers of each row of one matrix, (groups, 4 * R)."""
+def _base_3(packed: U8, groups: int) -> Indices:
+    """The base-3 numbers of each row of one matrix.
+
+    packed (R, N) -> numbers (groups, 4 * R)
+    """
     R, N = packed.shape
     padded = np.full((R, groups * GROUP), 0b01010101, np.uint8)  # four zeros
     padded[:, :N] = packed
@@ -122,35 +123,25 @@ def _base_3(packed: NDArray[np.uint8], groups: int) -> NDArray[np.uint16]:
 
 
 def lookup_matmul(
-    x_codes: NDArray[np.int8], indices: NDArray[np.uint16]
-) -> NDArray[np.int32]:
-    """The ternary product of `minibitnet.matmul`, by tables.
+    x_codes: I8, indices: Indices
+) -> I32:
+    """The product with all rows that were laid out.
 
-    Parameters
-    ----------
-    x_codes : ndarray of shape (T, N), int8
-        Activation codes.
-    indices : ndarray of shape (C, 27, M), uint16
-        From `lay_out`.
-
-    Returns
-    -------
-    acc : ndarray of shape (T, M), int32
-        Exact.
+    x_codes (T, N), indices (C, 27, M) -> acc (T, M)
     """
     sums = [_one_token(x, indices) for x in x_codes]
     return np.array(sums, np.int32).reshape(len(x_codes), indices.shape[2])
 
 
-def _one_token(x: NDArray[np.int8], indices: NDArray[np.uint16]) -> NDArray[np.int32]:
-    """The sums of all rows for one token, (M,)."""
+def _one_token(x: I8, indices: Indices) -> I32:
+    """The sums of all rows for one token: x (N,), indices (C, 27, M) -> acc (M,)."""
     groups = np.zeros((len(indices), CHUNK, GROUP), np.float32)
     groups.reshape(-1)[: len(x)] = x
     # At most 5 * 128: exact as float32, and small enough for int16
     high = (groups[..., :HIGH] @ WAYS_HIGH).astype(np.int16)  # (C, 27, 9)
     low = (groups[..., HIGH:] @ WAYS_LOW).astype(np.int16)  # (C, 27, 243)
 
-    def work(first: int, last: int) -> NDArray[np.int32]:
+    def work(first: int, last: int) -> I32:
         part = slice(first, last)
         return _look_up(high[part], low[part], indices[part])
 
@@ -158,8 +149,8 @@ def _one_token(x: NDArray[np.int8], indices: NDArray[np.uint16]) -> NDArray[np.i
 
 
 def _look_up(
-    high: NDArray[np.int16], low: NDArray[np.int16], indices: NDArray[np.uint16]
-) -> NDArray[np.int32]:
+    high: Sums, low: Sums, indices: Indices
+) -> I32:
     """The sums of some chunks, (M,)."""
     acc = np.zeros(indices.shape[2], np.int32)
     tables = np.empty((CHUNK, high.shape[2], low.shape[2]), np.int16)

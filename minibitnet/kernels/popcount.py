@@ -33,29 +33,33 @@ Examples
 array([[8, 8, 8, 8]], dtype=int32)
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from minibitnet.arrays import I8, I32, U8
 from minibitnet.kernels.threads import split
+from minibitnet.matmul import Multiply
 from minibitnet.packing import unpack
+
+Words = NDArray[np.uint64]
 
 WORD = 64
 BITS = np.array([1, 2, 4, 8, 16, 32, 64, -128], np.int32)  # the worth of each
 WORTH = 2**15  # words that are worth a thread
 
 
-def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """64 bits to a word, the first lowest.
+def prepare(packed: Sequence[U8], rows: Sequence[int]) -> Multiply:
+    """A function that multiplies by these matrices, laid out as bit planes."""
+    matrices = [(lay_out(p), M) for p, M in zip(packed, rows, strict=True)]
+    return lambda x_codes: [popcount_matmul(x_codes, w)[:, :M] for w, M in matrices]
 
-    Parameters
-    ----------
-    bits : ndarray of shape (A, N), bool
-        Rows of bits.
 
-    Returns
-    -------
-    words : ndarray of shape (A, W), uint64
-        ``W = ceil(N / 64)``; missing bits are zero.
+def to_words(bits: NDArray[np.bool_]) -> Words:
+    """64 bits to a word, the first lowest; missing bits are zero.
+
+    bits (A, N) -> words (A, ceil(N / 64))
     """
     A, N = bits.shape
     padded = np.zeros((A, -(-N // WORD) * WORD), np.bool_)
@@ -63,50 +67,32 @@ def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
     return np.packbits(padded, axis=1, bitorder="little").view("<u8").astype(np.uint64)
 
 
-def lay_out(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """The two bit planes of a packed matrix.
+def lay_out(packed: U8) -> Words:
+    """Where the weight is +1 and where it is -1, column by column of words.
 
-    Parameters
-    ----------
-    packed : ndarray of shape (R, N), uint8
-        Four bands of rows, see `minibitnet.packing`.
-
-    Returns
-    -------
-    planes : ndarray of shape (2, W, 4 * R), uint64
-        Where the weight is +1, and where it is -1; column by column of words.
+    packed (R, N) -> planes (2, ceil(N / 64), 4 * R)
     """
     w_codes = unpack(packed)
     return np.stack([to_words(w_codes == sign).T for sign in (+1, -1)])
 
 
 def popcount_matmul(
-    x_codes: NDArray[np.int8], planes: NDArray[np.uint64]
-) -> NDArray[np.int32]:
-    """The ternary product of `minibitnet.matmul`, by AND and counting.
+    x_codes: I8, planes: Words
+) -> I32:
+    """The product with every row that the bytes have room for.
 
-    Parameters
-    ----------
-    x_codes : ndarray of shape (T, N), int8
-        Activation codes.
-    planes : ndarray of shape (2, W, 4 * R), uint64
-        From `lay_out`.
-
-    Returns
-    -------
-    acc : ndarray of shape (T, 4 * R), int32
-        Exact.
+    x_codes (T, N), planes (2, W, M) -> acc (T, M)
     """
     sums = [_one_token(x, planes) for x in x_codes]
     return np.array(sums, np.int32).reshape(len(x_codes), planes.shape[2])
 
 
-def _one_token(x: NDArray[np.int8], planes: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """The sums of all rows for one token, (4 * R,)."""
+def _one_token(x: I8, planes: Words) -> I32:
+    """The sums of all rows for one token: x (N,), planes (2, W, M) -> acc (M,)."""
     bits = (x.view(np.uint8) >> np.arange(8, dtype=np.uint8)[:, None]) & 1
     x_planes = to_words(bits == 1)  # (8, W)
 
-    def work(first: int, last: int) -> NDArray[np.int32]:
+    def work(first: int, last: int) -> I32:
         words = slice(first, last)
         return _count(x_planes[:, words], planes[:, words])
 
@@ -114,8 +100,8 @@ def _one_token(x: NDArray[np.int8], planes: NDArray[np.uint64]) -> NDArray[np.in
 
 
 def _count(
-    x_planes: NDArray[np.uint64], planes: NDArray[np.uint64]
-) -> NDArray[np.int32]:
+    x_planes: Words, planes: Words
+) -> I32:
     """What some words add to the product, (M,)."""
     ones = np.zeros((len(BITS), planes.shape[2]), np.int32)  # plus less minus, by bit
     for x_words, plus, minus in zip(x_planes.T, *planes, strict=True):

@@ -28,9 +28,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from itertools import pairwise
-from typing import TypeVar
-
-from threadpoolctl import ThreadpoolController
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 _threads: ContextVar[int] = ContextVar("threads", default=1)
@@ -38,64 +36,45 @@ _threads: ContextVar[int] = ContextVar("threads", default=1)
 
 @contextmanager
 def use_threads(threads: int) -> Iterator[None]:
-    """Let `split` use threads inside the ``with``, and BLAS one.
-
-    Parameters
-    ----------
-    threads : int
-        How many compute at once.
-    """
+    """Let `split` use so many threads inside the ``with``, and BLAS one."""
     token = _threads.set(threads)
     try:
-        with _find_blas().limit(limits=1):
+        with one_blas_thread():
             yield
     finally:
         _threads.reset(token)
 
 
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread inside the ``with``, where threadpoolctl is installed."""
+    blas = _find_blas()
+    if blas is None:
+        yield
+        return
+    with blas.limit(limits=1):
+        yield
+
+
 def split(
     work: Callable[[int, int], Result], length: int, shortest: int = 1
 ) -> list[Result]:
-    """Compute ``work(start, stop)`` for parts of a range, all at once.
+    """Compute ``work(start, stop)`` for parts of 0 to `length`, all at once.
 
-    Parameters
-    ----------
-    work : callable
-        From where a part begins and ends to its result.
-    length : int
-        Where the range ends; it begins at 0.
-    shortest : int
-        What is worth a thread: to hand a part over takes some 50 microseconds.
-
-    Returns
-    -------
-    results : list
-        Of the parts in their order; at most one part for each thread.
+    The results come in the order of the parts, at most one for each thread. A part is
+    at least `shortest` long: to hand one over takes some 50 microseconds.
     """
     threads = max(1, min(_threads.get(), length // max(1, shortest)))
     first, *others = pairwise(length * n // threads for n in range(threads + 1))
-    running = [_pool(threads).submit(work, *part) for part in others]
+    try:
+        running = [_pool(threads).submit(work, *part) for part in others]
+    except RuntimeError:  # no thread can be started, as in a browser
+        return [work(*part) for part in (first, *others)]
     return [work(*first), *(future.result() for future in running)]
 
 
 def count_threads(threads: int | None) -> int:
-    """How many threads to use.
-
-    Parameters
-    ----------
-    threads : int or None
-        What was asked for; None: as many as this process has cores.
-
-    Returns
-    -------
-    threads : int
-        At least 1.
-
-    Raises
-    ------
-    ValueError
-        If it is less than 1.
-    """
+    """How many threads to use: what was asked for, or as many as there are cores."""
     if threads is None:
         if hasattr(os, "sched_getaffinity"):  # pragma: no branch  (Linux)
             return len(os.sched_getaffinity(0))
@@ -112,6 +91,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 @cache
-def _find_blas() -> ThreadpoolController:
+def _find_blas() -> Any:
     """The BLAS that NumPy has loaded; looked for once, it takes milliseconds."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
     return ThreadpoolController().select(user_api="blas")

@@ -39,18 +39,13 @@ array([0.9, 1.1])
 import numpy as np
 
 from minibitnet.training.arrays import Floats
+from minibitnet.weights import is_ternary
 
 BETA1, BETA2, EPS = 0.9, 0.95, 1e-8
 
 
 class AdamW:
-    """Parameters and their running means: what a training changes.
-
-    Parameters
-    ----------
-    parameters : dict
-        From name to array; changed in place.
-    """
+    """Parameters and their running means: what a training changes."""
 
     def __init__(self, parameters: dict[str, Floats]) -> None:
         self.parameters = parameters
@@ -59,17 +54,7 @@ class AdamW:
         self.steps = 0
 
     def step(self, gradients: dict[str, Floats], rate: float, decay: float) -> None:
-        """Move all parameters once.
-
-        Parameters
-        ----------
-        gradients : dict
-            By parameter.
-        rate : float
-            The learning rate.
-        decay : float
-            The weight decay, of what `decays`.
-        """
+        """Move all parameters once."""
         self.steps += 1
         pace = rate / (1 - BETA1**self.steps)
         for name, w in self.parameters.items():
@@ -83,36 +68,12 @@ class AdamW:
 
 
 def decays(name: str) -> bool:
-    """Whether a parameter decays.
-
-    Parameters
-    ----------
-    name : str
-        As the checkpoint has it.
-
-    Returns
-    -------
-    answer : bool
-        True for the ternary matrices.
-    """
-    return "_proj" in name
+    """Whether a parameter decays."""
+    return is_ternary(name)
 
 
 def clip(gradients: dict[str, Floats], limit: float) -> float:
-    """Shrink gradients, in place, so that together they are no longer than a limit.
-
-    Parameters
-    ----------
-    gradients : dict
-        By parameter.
-    limit : float
-        The greatest length.
-
-    Returns
-    -------
-    length : float
-        What it was: the root of the sum of all squares.
-    """
+    """Shrink gradients, in place, so that together they are no longer than a limit."""
     squares = [np.vdot(g, g) for g in gradients.values()]
     length = float(np.sqrt(np.sum(squares, dtype=np.float64)))
     if length > limit:

@@ -51,19 +51,7 @@ def attention(
 ) -> tuple[Floats, Callable[[Floats], tuple[Floats, Floats, Floats]]]:
     """What each token gathers from itself and those before it.
 
-    Parameters
-    ----------
-    q : ndarray of shape (B, T, H, d), float
-        Queries of B texts.
-    k, v : ndarray of shape (B, T, G, d), float
-        Keys and values.
-
-    Returns
-    -------
-    y : ndarray of shape (B, T, H, d), float
-        Values, weighted.
-    pullback : callable
-        From dy to dq, dk and dv, each of the shape of what it is the gradient by.
+    q (B, T, H, d), k (B, T, G, d), v (B, T, G, d) -> y (B, T, H, d)
     """
     B, T, H, d = q.shape
     G = k.shape[2]
@@ -89,17 +77,7 @@ def attention(
 def by_group(x: Floats, G: int) -> Floats:
     """The heads that share a key, one text after the other.
 
-    Parameters
-    ----------
-    x : ndarray of shape (B, T, H, d), float
-        Query heads, or key heads (then H is G).
-    G : int
-        How many groups.
-
-    Returns
-    -------
-    y : ndarray of shape (B, G, H // G * T, d), float
-        For each group, all tokens of its first head, of its second, and so on.
+    x (B, T, H, d) -> y (B, G, H // G * T, d)
     """
     B, T, H, d = x.shape
     return np.ascontiguousarray(x.swapaxes(1, 2)).reshape(B, G, H // G * T, d)
@@ -108,17 +86,7 @@ def by_group(x: Floats, G: int) -> Floats:
 def by_token(x: Floats, H: int) -> Floats:
     """The inverse of `by_group`.
 
-    Parameters
-    ----------
-    x : ndarray of shape (B, G, H // G * T, d), float
-        By group.
-    H : int
-        How many heads.
-
-    Returns
-    -------
-    y : ndarray of shape (B, T, H, d), float
-        By token.
+    x (B, G, H // G * T, d) -> y (B, T, H, d)
     """
     B, G, rows, d = x.shape
     return x.reshape(B, H, rows * G // H, d).swapaxes(1, 2)
@@ -127,10 +95,7 @@ def by_token(x: Floats, H: int) -> Floats:
 def causal_softmax(scores: Floats) -> None:
     """Turn scores into weights, in place.
 
-    Parameters
-    ----------
-    scores : ndarray of shape (B, G, H // G, T, T), float
-        Row t for query t; overwritten by weights that are zero beyond column t.
+    scores (B, G, H // G, T, T) -> 
     """
     T = scores.shape[-1]
     scores += np.triu(np.full((T, T), -np.inf, scores.dtype), k=1)

@@ -20,28 +20,17 @@ from minibitnet.absmean import quantize_weights
 from minibitnet.files.tensorfile import WEIGHTS, spec_of, write_tensors
 from minibitnet.packing import pack
 from minibitnet.training.network import Parameters
+from minibitnet.weights import is_ternary
 
 
 def export(
     parameters: Parameters, content: Mapping[str, Any], directory: Path, packed: bool
 ) -> None:
-    """Write config.json and the weights.
-
-    Parameters
-    ----------
-    parameters : dict
-        The masters.
-    content : dict
-        The config.json of the packed form.
-    directory : Path
-        Where to; made if it does not exist.
-    packed : bool
-        Whether to write codes and scales, or the masters in bfloat16.
-    """
+    """Write config.json and the weights."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for name, master in parameters.items():
         bits = bf16.narrow(master)
-        if packed and "_proj" in name:
+        if packed and is_ternary(name):
             w_codes, w_scale = quantize_weights(bf16.widen(bits))
             arrays[name] = pack(w_codes)
             arrays[f"{name}_scale"] = np.array([w_scale])

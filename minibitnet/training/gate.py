@@ -34,17 +34,7 @@ def squared_relu_gate(
 ) -> tuple[Floats, Callable[[Floats], tuple[Floats, Floats]]]:
     """What the gate lets pass.
 
-    Parameters
-    ----------
-    gate, up : ndarray of shape (T, F), float
-        From gate_proj and up_proj.
-
-    Returns
-    -------
-    z : ndarray of shape (T, F), float
-        Zero where the gate is shut.
-    pullback : callable
-        From dz to dgate and dup, all (T, F).
+    gate (T, F), up (T, F) -> z (T, F)
     """
     root = np.maximum(gate, 0)
     square = np.square(root)

@@ -32,11 +32,11 @@ from minibitnet.training.network import (
     Parameters,
     Rounding,
     forward,
-    parameter_shapes,
     round_matrices,
 )
 from minibitnet.training.schedule import Schedule
 from minibitnet.training.texts import draw_batch
+from minibitnet.weights import is_ternary, shapes
 
 SHARE = 1024  # tokens, more or less; larger arrays are slower to come by
 
@@ -55,26 +55,13 @@ class Settings:
 
 
 def draw_parameters(config: Config, seed: int) -> Parameters:
-    """The parameters to begin with.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-    seed : int
-        Where chance comes from.
-
-    Returns
-    -------
-    parameters : dict
-        Gains of one; matrices and embedding normal, of deviation 0.02.
-    """
+    """The parameters to begin with."""
     rng = np.random.default_rng(seed)
     return {
         name: np.ones(shape, np.float32)
         if len(shape) == 1
         else np.float32(0.02) * rng.standard_normal(shape, np.float32)
-        for name, shape in parameter_shapes(config).items()
+        for name, shape in shapes(config).items()
     }
 
 
@@ -83,22 +70,7 @@ def train(
 ) -> Iterator[dict[str, float]]:
     """Train to the end of the schedule, from where the optimizer stands.
 
-    Parameters
-    ----------
-    optimizer : AdamW
-        The parameters; changed in place.
-    config : Config
-        Of the model.
-    row : ndarray of shape (n,), int
-        The ids to learn from.
-    settings : Settings
-        How.
-
-    Yields
-    ------
-    report : dict
-        After each step: its number, the mean loss in nats, the learning rate, the
-        weight decay, the length of the gradient and the seconds it took.
+    row (n,) -> 
     """
     schedule = settings.schedule
     with (
@@ -131,25 +103,7 @@ def compute(
 ) -> tuple[float, Parameters]:
     """Mean loss and gradients of a batch, share by share.
 
-    Parameters
-    ----------
-    parameters : dict
-        The masters.
-    config : Config
-        Of the model.
-    ids : ndarray of shape (B, T + 1), int
-        The batch.
-    settings : Settings
-        How.
-    pool : ThreadPoolExecutor
-        Of as many threads as the settings say.
-
-    Returns
-    -------
-    loss : float
-        In nats, the mean over tokens.
-    gradients : dict
-        Of the mean loss.
+    ids (B, T + 1) -> 
     """
     rounded = round_matrices(parameters, config, settings.rounding)
     tokens = ids[:, 1:].size
@@ -170,35 +124,16 @@ def compute(
 
 
 def share_of_codes(parameters: Parameters) -> dict[str, list[float]]:
-    """How the ternary weights are shared out.
-
-    Parameters
-    ----------
-    parameters : dict
-        The masters.
-
-    Returns
-    -------
-    shares : dict
-        From the name of a matrix to the shares of -1, 0 and +1.
-    """
+    """How the ternary weights are shared out."""
     return {
         name: [float((quantize_weights(w)[0] == code).mean()) for code in (-1, 0, 1)]
         for name, w in parameters.items()
-        if "_proj" in name
+        if is_ternary(name)
     }
 
 
 def save_state(optimizer: AdamW, file: Path) -> None:
-    """Keep a training as it stands; the file appears when it is whole.
-
-    Parameters
-    ----------
-    optimizer : AdamW
-        Parameters, running means, steps.
-    file : Path
-        Where to, ending in ``.npz``.
-    """
+    """Keep a training as it stands; the file appears when it is whole."""
     arrays: dict[str, Any] = {"steps": np.array(optimizer.steps)}
     for kind, held in vars(optimizer).items():
         if kind != "steps":
@@ -210,13 +145,6 @@ def save_state(optimizer: AdamW, file: Path) -> None:
 
 def load_state(optimizer: AdamW, file: Path) -> None:
     """Take a training up where it was kept.
-
-    Parameters
-    ----------
-    optimizer : AdamW
-        Of the same shapes; changed in place.
-    file : Path
-        From `save_state`.
 
     Raises
     ------

@@ -38,20 +38,7 @@ def cross_entropy(
 ) -> tuple[np.floating, Callable[[float], Floats]]:
     """The sum over tokens of what each cost.
 
-    Parameters
-    ----------
-    logits : ndarray of shape (T, V), float
-        From the model.
-    targets : ndarray of shape (T,), int
-        The tokens that came.
-
-    Returns
-    -------
-    loss : float
-        In nats, summed.
-    pullback : callable
-        From the gradient by the loss (1, or one over the number of tokens for a mean)
-        to dlogits (T, V).
+    logits (T, V), targets (T,) -> 
     """
     rows = np.arange(len(targets))
     shifted = logits - logits.max(axis=1, keepdims=True)

@@ -24,18 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet.assemble import (
-    DOWN,
-    GATE_UP,
-    GROUPS,
-    OUT,
-    QKV,
-    matrices,
-    norms,
-)
 from minibitnet.config import Config
 from minibitnet.rope import rotations
-from minibitnet.shelf import ATTN_SUB_NORM, FFN_SUB_NORM
 from minibitnet.training.arrays import Floats, Pullback
 from minibitnet.training.attention import attention
 from minibitnet.training.gate import squared_relu_gate
@@ -43,9 +33,19 @@ from minibitnet.training.loss import cross_entropy
 from minibitnet.training.norm import rms_norm
 from minibitnet.training.rotation import rotate
 from minibitnet.training.straight_through import Rounded, bit_linear, round_weights
+from minibitnet.weights import (
+    ATTN_SUB_NORM,
+    DOWN,
+    EMBEDDING,
+    FFN_SUB_NORM,
+    FINAL_NORM,
+    GATE_UP,
+    GROUPS,
+    OUT,
+    QKV,
+)
 
 Parameters = dict[str, Floats]
-EMBEDDING, FINAL_NORM = "model.embed_tokens.weight", "model.norm.weight"
 
 
 @dataclass(frozen=True)
@@ -56,48 +56,10 @@ class Rounding:
     activations: bool = True  # to 8 bits
 
 
-def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """The trained arrays and their shapes.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model; with sub-norms and a tied head, as 2B4T.
-
-    Returns
-    -------
-    shapes : dict
-        From name to shape, in the order of the model.
-    """
-    shapes: dict[str, tuple[int, ...]] = {
-        EMBEDDING: (config.vocab_size, config.hidden_size)
-    }
-    for L in range(config.num_hidden_layers):
-        inside: dict[str, tuple[int, ...]] = dict(matrices(config))
-        inside |= {name: (N,) for name, N in norms(config).items()}
-        shapes |= {f"model.layers.{L}.{name}.weight": s for name, s in inside.items()}
-    return shapes | {FINAL_NORM: (config.hidden_size,)}
-
-
 def round_matrices(
     parameters: Mapping[str, Floats], config: Config, rounding: Rounding
 ) -> dict[str, Rounded]:
-    """The matrices of all layers, rounded.
-
-    Parameters
-    ----------
-    parameters : dict
-        The masters.
-    config : Config
-        Of the model.
-    rounding : Rounding
-        Whether to round weights at all.
-
-    Returns
-    -------
-    rounded : dict
-        From the name of the first matrix of a group to `Rounded`.
-    """
+    """The matrices of all layers, rounded."""
     rounded = {}
     for L in range(config.num_hidden_layers):
         for group in GROUPS:
@@ -162,19 +124,7 @@ def forward(
 
 
 class Layer:
-    """The pieces of one layer; each keeps its gradient when its pullback is called.
-
-    Parameters
-    ----------
-    parameters, rounded : dict
-        Of the model.
-    config : Config
-        Of the model.
-    L : int
-        The number of the layer.
-    eight_bits : bool
-        Whether activations are rounded.
-    """
+    """The pieces of one layer; each keeps its gradient when its pullback is called."""
 
     def __init__(
         self,
@@ -219,32 +169,18 @@ def block(
 ) -> tuple[Floats, Callable[[Floats], tuple[Floats, Parameters]]]:
     """One layer: attention, then feed-forward, each added to the tokens.
 
-    Parameters
-    ----------
-    h : ndarray of shape (B * T, D), float
-        The tokens of all texts.
-    layer : Layer
-        Its pieces.
-    B : int
-        How many texts.
-
-    Returns
-    -------
-    h : ndarray of shape (B * T, D), float
-        The tokens, with what this layer adds.
-    pullback : callable
-        From dh to dh before this layer, and the gradients by its parameters.
+    h (B * T, D) -> h (B * T, D)
     """
     x, attn_norm = layer.norm(h, "input_layernorm")
     qkv, qkv_proj = layer.project(x, QKV)
     x, mix = attention_of(qkv, layer.config, B)
-    x, attn_sub_norm = layer.norm(x, ATTN_SUB_NORM[0])
+    x, attn_sub_norm = layer.norm(x, ATTN_SUB_NORM)
     o, o_proj = layer.project(x, OUT)
     h = h + o
     x, ffn_norm = layer.norm(h, "post_attention_layernorm")
     gate_up, gate_up_proj = layer.project(x, GATE_UP)
     x, gate = squared_relu_gate(*np.split(gate_up, 2, axis=1))
-    x, ffn_sub_norm = layer.norm(x, FFN_SUB_NORM[0])
+    x, ffn_sub_norm = layer.norm(x, FFN_SUB_NORM)
     down, down_proj = layer.project(x, DOWN)
 
     def pullback(dh: Floats) -> tuple[Floats, Parameters]:
@@ -261,21 +197,7 @@ def attention_of(
 ) -> tuple[Floats, Callable[[Floats], Floats]]:
     """Rotation and attention of B texts.
 
-    Parameters
-    ----------
-    qkv : ndarray of shape (B * T, (H + 2 * G) * d), float
-        Queries, keys and values side by side.
-    config : Config
-        Of the model.
-    B : int
-        How many texts.
-
-    Returns
-    -------
-    y : ndarray of shape (B * T, H * d), float
-        The heads end to end.
-    pullback : callable
-        From dy to dqkv.
+    qkv (B * T, (H + 2 * G) -> y (B * T, H * d)
     """
     H, G, d = config.num_attention_heads, config.num_key_value_heads, config.head_dim
     tokens = len(qkv)
@@ -300,14 +222,7 @@ def attention_of(
 def add_rows(total: Floats, rows: NDArray[np.integer], values: Floats) -> None:
     """Add each value to its row; a row may come more than once.
 
-    Parameters
-    ----------
-    total : ndarray of shape (V, D), float
-        Added to.
-    rows : ndarray of shape (T,), int
-        Which row each value goes to.
-    values : ndarray of shape (T, D), float
-        What to add.
+    total (V, D), rows (T,), values (T, D) -> 
     """
     order = np.argsort(rows, kind="stable")
     firsts = np.flatnonzero(np.diff(rows[order], prepend=-1))

@@ -40,24 +40,12 @@ def rms_norm(
 ) -> tuple[Floats, Callable[[Floats], tuple[Floats, Floats]]]:
     """Each token divided by its root mean square, times the gain.
 
-    Parameters
-    ----------
-    x : ndarray of shape (T, N), float
-        One vector a token.
-    gain : ndarray of shape (N,), float
-        One number a coordinate.
-    eps : float
-        Keeps a token of zeros from dividing by zero.
-
-    Returns
-    -------
-    y : ndarray of shape (T, N), float
-        Normalized.
-    pullback : callable
-        From dy (T, N) to dx (T, N) and dgain (N,).
+    x (T, N), gain (N,) -> y (T, N)
     """
-    r = 1 / np.sqrt(np.square(x).mean(axis=1, keepdims=True) + x.dtype.type(eps))
-    n = x * r
+    mean_square = np.square(x, dtype=np.float64).mean(axis=1, keepdims=True)
+    root = np.sqrt(mean_square + eps).astype(x.dtype)  # as in inference
+    r = 1 / root
+    n = x / root
 
     def pullback(dy: Floats) -> tuple[Floats, Floats]:
         dgain = np.einsum("tn,tn->n", dy, n)

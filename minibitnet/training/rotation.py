@@ -28,18 +28,6 @@ from minibitnet.training.arrays import Floats, Pullback
 def rotate(x: Floats, cos: Floats, sin: Floats) -> tuple[Floats, Pullback]:
     """Every head of every token turned to its place.
 
-    Parameters
-    ----------
-    x : ndarray of shape (T, H, d), float
-        Queries or keys.
-    cos, sin : ndarray of shape (T, d // 2), float
-        From `minibitnet.rope.rotations`.
-
-    Returns
-    -------
-    y : ndarray of shape (T, H, d), float
-        As long as before.
-    pullback : callable
-        From dy to dx, both (T, H, d).
+    x (T, H, d), cos (T, d // 2), sin (T, d // 2) -> y (T, H, d)
     """
     return rope.rotate(x, cos, sin), lambda dy: rope.rotate(dy, cos, -sin)

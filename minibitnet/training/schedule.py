@@ -46,18 +46,7 @@ class Schedule:
     peak_decay: float
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step.
-
-        Parameters
-        ----------
-        step : int
-            From 0.
-
-        Returns
-        -------
-        rate : float
-            Above or at zero.
-        """
+        """The learning rate of a step."""
         done = step / self.steps
         if done >= 1 / 2:
             return self.low * (1 + cos(pi * (2 * done - 1))) / 2
@@ -65,17 +54,6 @@ class Schedule:
         return warm * self.high * (1 + cos(pi * done)) / 2
 
     def decay(self, step: int) -> float:
-        """The weight decay of a step.
-
-        Parameters
-        ----------
-        step : int
-            From 0.
-
-        Returns
-        -------
-        decay : float
-            From 0 to the peak.
-        """
+        """The weight decay of a step."""
         done = step / self.steps
         return self.peak_decay * (1 - cos(2 * pi * done)) / 2 if done < 1 / 2 else 0.0

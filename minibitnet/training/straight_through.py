@@ -59,17 +59,7 @@ class Rounded(NamedTuple):
 def round_weights(masters: Sequence[Floats], ternary: bool = True) -> Rounded:
     """The ternary codes of masters that read the same input.
 
-    Parameters
-    ----------
-    masters : list of ndarray of shape (M, N), float
-        Each is quantized by itself.
-    ternary : bool
-        False leaves them as they are.
-
-    Returns
-    -------
-    rounded : Rounded
-        Of the same dtype.
+    masters [(M, N)] -> 
     """
     if not ternary:
         codes = np.concatenate(masters)
@@ -87,21 +77,7 @@ def bit_linear(
 ) -> tuple[Floats, Callable[[Floats], tuple[Floats, Floats]]]:
     """A linear layer of rounded activations and weights.
 
-    Parameters
-    ----------
-    x : ndarray of shape (T, N), float
-        One vector a token.
-    weight : Rounded
-        The matrices, M rows in all.
-    eight_bits : bool
-        False leaves the activations as they are.
-
-    Returns
-    -------
-    y : ndarray of shape (T, M), float
-        What inference computes.
-    pullback : callable
-        From dy (T, M) to dx (T, N) and to the gradient by the masters (M, N).
+    x (T, N) -> y (T, M)
     """
     if eight_bits:
         int_codes, x_scale = quantize_activations(x)

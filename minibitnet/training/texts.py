@@ -38,16 +38,6 @@ ANSWER = re.compile(r"(?<=Assistant: )")  # where the prompt of an answer ends
 def read_documents(files: Sequence[Path]) -> list[str]:
     """The documents of some files.
 
-    Parameters
-    ----------
-    files : list of Path
-        UTF-8.
-
-    Returns
-    -------
-    documents : list of str
-        Stripped, none empty.
-
     Raises
     ------
     ValueError
@@ -68,22 +58,7 @@ def read_documents(files: Sequence[Path]) -> list[str]:
 def split_documents(
     documents: Sequence[str], held_out: float
 ) -> tuple[list[str], list[str]]:
-    """A part to learn from and a part to judge by.
-
-    Parameters
-    ----------
-    documents : list of str
-        All.
-    held_out : float
-        Which share to hold out; every so-manieth document is taken.
-
-    Returns
-    -------
-    learn : list of str
-        At least one.
-    judge : list of str
-        At least one, if there are two.
-    """
+    """A part to learn from and a part to judge by."""
     every = max(2, round(1 / held_out)) if held_out else len(documents) + 1
     judge = list(documents[every - 1 :: every])
     learn = [d for n, d in enumerate(documents, 1) if n % every]
@@ -93,18 +68,7 @@ def split_documents(
 def encode_documents(inner: Tokenizer, documents: Sequence[str]) -> NDArray[np.int32]:
     """One row of the ids of all documents.
 
-    Parameters
-    ----------
-    inner : tokenizers.Tokenizer
-        With the special tokens of `minibitnet.training.vocabulary`.
-    documents : list of str
-        Texts.
-
-    Returns
-    -------
-    row : ndarray of shape (n,), int32
-        Each document between begin-of-text and end-of-text. In a conversation, an
-        answer is encoded by itself, as it is when it is written.
+     -> row (n,)
     """
     begin, end = inner.token_to_id(BEGIN_OF_TEXT), inner.token_to_id(END_OF_TEXT)
     pieces = [ANSWER.split(document) for document in documents]
@@ -120,21 +84,7 @@ def draw_batch(
 ) -> NDArray[np.integer]:
     """A batch of pieces of the row, from places drawn by lot.
 
-    Parameters
-    ----------
-    row : ndarray of shape (n,), int
-        All ids; more than `context`.
-    texts : int
-        B, how many pieces.
-    context : int
-        T, how many tokens of each are foretold.
-    seed, step : int
-        What the lot depends on.
-
-    Returns
-    -------
-    ids : ndarray of shape (B, T + 1), int
-        The pieces.
+    row (n,) -> ids (B, T + 1)
     """
     rng = np.random.default_rng([seed, step])
     starts = rng.integers(0, len(row) - context, texts)

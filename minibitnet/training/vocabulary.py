@@ -46,18 +46,6 @@ SPLIT = (
 def train_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
     """A byte-level tokenizer for texts.
 
-    Parameters
-    ----------
-    texts : iterable of str
-        What to count pairs in.
-    size : int
-        How many tokens, special ones included; at least 259.
-
-    Returns
-    -------
-    inner : tokenizers.Tokenizer
-        With the special tokens and the decoder of 2B4T's.
-
     Raises
     ------
     ValueError
@@ -87,15 +75,7 @@ def train_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
 
 
 def save_vocabulary(inner: Tokenizer, directory: Path) -> None:
-    """Write tokenizer.json and tokenizer_config.json.
-
-    Parameters
-    ----------
-    inner : tokenizers.Tokenizer
-        From `train_vocabulary`.
-    directory : Path
-        Where to.
-    """
+    """Write tokenizer.json and tokenizer_config.json."""
     inner.save(str(directory / "tokenizer.json"))
     page = {
         "bos_token": BEGIN_OF_TEXT,

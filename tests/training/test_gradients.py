@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minibitnet.absmax import quantize_activations
 from minibitnet.absmean import quantize_weights
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.rope import rotations
 from minibitnet.training.attention import attention
 from minibitnet.training.gate import squared_relu_gate

@@ -9,14 +9,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 import minibitnet as mb
 from minibitnet import CheckpointError, bf16
 from minibitnet.cli import main
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
 from minibitnet.files.tensorfile import read_tensors
 from minibitnet.packing import unpack
 from minibitnet.training import loop
 from minibitnet.training.adamw import AdamW, clip
 from minibitnet.training.export import export
-from minibitnet.training.judge import bits, bits_per_byte
+from minibitnet.evaluation.score import bits, bits_per_byte
 from minibitnet.training.loop import (
     Settings,
     draw_parameters,

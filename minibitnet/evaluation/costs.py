@@ -30,7 +30,7 @@ at 7 nm).
 
 Examples
 --------
->>> from minibitnet.config import parse_config
+>>> from minibitnet.checkpoint.configfile import parse_config
 >>> from minibitnet.files.published import CONFIG
 >>> weights = count_weights(parse_config(CONFIG))
 >>> weights.ternary, weights.embedding
@@ -48,11 +48,20 @@ and the embedding at 16:
 '0.0075 + 0.0201 J'
 """
 
+import math
 from typing import NamedTuple
 
-from minibitnet.assemble import GROUPS, matrices, norms
 from minibitnet.config import Config
 from minibitnet.kernels.lookup import CHUNK, GROUP, HIGH
+from minibitnet.weights import (
+    EMBEDDING,
+    GROUPS,
+    HEAD,
+    is_norm,
+    is_ternary,
+    matrices,
+    shapes,
+)
 
 # Joules of an operation at 7 nm
 FP16_MULTIPLY_ADD = 0.34e-12 + 0.16e-12
@@ -83,102 +92,38 @@ class Energy(NamedTuple):
     attention: float
 
 
-def count_weights(config: Config) -> Weights:
-    """How many weights a model has.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-
-    Returns
-    -------
-    weights : Weights
-        By part.
-    """
-    L, V, D = config.num_hidden_layers, config.vocab_size, config.hidden_size
-    lengths = list(norms(config).values())
-    inside = sum(lengths) if config.sub_norms else lengths[0] + lengths[2]
+def count_weights(
+    config: Config, *, sub_norms: bool = True, tied: bool = True
+) -> Weights:
+    """How many weights a model has."""
+    every = shapes(config, sub_norms=sub_norms, tied=tied)
+    counts = {name: math.prod(shape) for name, shape in every.items()}
     return Weights(
-        ternary=L * sum(M * N for M, N in matrices(config).values()),
-        embedding=V * D * (1 if config.tie_word_embeddings else 2),
-        norms=L * inside + D,
+        ternary=sum(n for name, n in counts.items() if is_ternary(name)),
+        embedding=counts[EMBEDDING] + counts.get(HEAD, 0),
+        norms=sum(n for name, n in counts.items() if is_norm(name)),
     )
 
 
 def size(weights: int, bits: float) -> float:
-    """The bytes of weights.
-
-    Parameters
-    ----------
-    weights : int
-        How many.
-    bits : float
-        Of each.
-
-    Returns
-    -------
-    size : float
-        In bytes.
-    """
+    """The bytes of weights."""
     return weights * bits / 8
 
 
 def cache_size(config: Config, tokens: int, bits: float = 32) -> float:
-    """The bytes of keys and values.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-    tokens : int
-        S, held in the cache.
-    bits : float
-        Of a number; 32 here, 16 in most programs.
-
-    Returns
-    -------
-    size : float
-        In bytes.
-    """
+    """The bytes of keys and values."""
     width = config.num_key_value_heads * config.head_dim
     return size(2 * config.num_hidden_layers * width * tokens, bits)
 
 
 def count_ternary(config: Config, plus: float, minus: float) -> Operations:
-    """What the ternary products of one token take, by masks.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-    plus, minus : float
-        The shares of +1 and of -1 among the weights; where a weight is 0 nothing is
-        done.
-
-    Returns
-    -------
-    operations : Operations
-        No multiplications: these are in `count_scaling`.
-    """
+    """What the ternary products of one token take, by masks."""
     ternary = count_weights(config).ternary
     return Operations(round(ternary * plus), round(ternary * minus), 0, 0)
 
 
 def count_scaling(config: Config) -> Operations:
-    """What quantizing and scaling back take for one token.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-
-    Returns
-    -------
-    operations : Operations
-        A multiplication for each activation that becomes a code, and one for each sum
-        that becomes a real number again.
-    """
+    """What quantizing and scaling back take for one token."""
     shapes = matrices(config)
     inputs = sum(shapes[names[0]][1] for names in GROUPS)
     outputs = sum(M for M, _ in shapes.values())
@@ -186,57 +131,20 @@ def count_scaling(config: Config) -> Operations:
 
 
 def count_attention(config: Config, tokens: int) -> Operations:
-    """What scores and weighted values take for one token.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-    tokens : int
-        S, that the token sees, itself included.
-
-    Returns
-    -------
-    operations : Operations
-        A multiplication and an addition for each number of a key and of a value, for
-        each query head.
-    """
+    """What scores and weighted values take for one token."""
     H, d, L = config.num_attention_heads, config.head_dim, config.num_hidden_layers
     products = 2 * L * H * d * tokens
     return Operations(products, 0, products, 0)
 
 
 def count_head(config: Config) -> Operations:
-    """What the logits of one token take.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-
-    Returns
-    -------
-    operations : Operations
-        A multiplication and an addition for each weight of the head.
-    """
+    """What the logits of one token take."""
     products = config.vocab_size * config.hidden_size
     return Operations(products, 0, products, 0)
 
 
 def count_look_ups(config: Config) -> Operations:
-    """What the ternary products of one token take, by `minibitnet.kernels.lookup`.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-
-    Returns
-    -------
-    operations : Operations
-        A look-up and an addition for each index, and the additions that make the
-        tables.
-    """
+    """What the ternary products of one token take, by `minibitnet.kernels.lookup`."""
     adds = look_ups = 0
     shapes = matrices(config)
     for names in GROUPS:
@@ -249,22 +157,7 @@ def count_look_ups(config: Config) -> Operations:
 
 
 def estimate_energy(config: Config, tokens: int, ternary: bool) -> Energy:
-    """The energy of one pass, by the report's model.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-    tokens : int
-        T; the report takes 512.
-    ternary : bool
-        Whether the weights are ternary, or FP16.
-
-    Returns
-    -------
-    energy : Energy
-        In joules.
-    """
+    """The energy of one pass, by the report's model."""
     H, d, L = config.num_attention_heads, config.head_dim, config.num_hidden_layers
     weight = INT8_ADD if ternary else FP16_MULTIPLY_ADD
     return Energy(

@@ -9,7 +9,7 @@ import minibitnet as mb
 from minibitnet.cli import main
 from minibitnet.commands import bench
 from minibitnet.commands import measure as bench_measure
-from minibitnet.commands.measure import TOKENS, Job, decode, measure, pretend
+from minibitnet.evaluation.speed import TOKENS, Job, decode, measure, pretend
 from minibitnet.files.published import CONFIG
 from minibitnet.kernels import KERNELS
 
@@ -56,7 +56,7 @@ def test_what_would_take_too_long_is_left_out(checkpoint, monkeypatch):
 
 
 def test_the_baseline_says_the_same(checkpoint, monkeypatch):
-    from minibitnet.commands.measure import prepare
+    from minibitnet.evaluation.speed import prepare
 
     monkeypatch.setitem(KERNELS, "float32", None)
     run, _, _ = prepare(Job(checkpoint, "float32", 1, (), (), 1))

@@ -3,12 +3,12 @@ import pytest
 from shared import REAL, needs_shared, read_shared
 
 from minibitnet import CheckpointError
-from minibitnet.checkpoint import open_checkpoint
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.open import open_checkpoint
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files import published
 from minibitnet.files.tensorfile import header
 from minibitnet.packing import find_unused_code, unpack
-from minibitnet.synth import random_array, tensor_specs, write_checkpoint
+from minibitnet.checkpoint.synth import random_array, tensor_specs, write_checkpoint
 
 
 def test_the_same_seed_gives_the_same_file(checkpoint, tmp_path, request):

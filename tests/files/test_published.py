@@ -8,7 +8,7 @@ from shared import DATA, REAL, needs_shared, read_shared
 
 from minibitnet import bf16
 from minibitnet.attention import softmax
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files import published
 from minibitnet.packing import unpack
 

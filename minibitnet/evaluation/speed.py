@@ -5,9 +5,8 @@ nothing is left over from another. A cache for a long context is filled with ran
 and values: what they are makes no difference to the time.
 """
 
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import bf16
-from minibitnet.attention import KVCache
-from minibitnet.checkpoint import load, open_checkpoint
+from minibitnet.cache import KVCache
+from minibitnet.checkpoint import load
+from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.config import Config
-from minibitnet.kernels import KERNELS, prepare_each
+from minibitnet.arrays import I8, I32, U8
+from minibitnet.kernels.memory import peak_memory
+from minibitnet.matmul import Multiply
+from minibitnet.stages import listen
 from minibitnet.kernels.threads import split
 from minibitnet.model import Model, forward
 from minibitnet.packing import unpack
@@ -43,19 +46,7 @@ class Job(NamedTuple):
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """Load a model, read and write.
-
-    Parameters
-    ----------
-    job : Job
-        What to measure.
-
-    Returns
-    -------
-    report : dict
-        Seconds to load, tokens a second by length of prompt and of context, seconds of
-        a decode step by stage, bytes of memory at the peak with the longest prompt.
-    """
+    """Load a model, read and write."""
     start = time.perf_counter()
     run, config, model = prepare(job)
     report: dict[str, Any] = {"load": time.perf_counter() - start}
@@ -80,37 +71,14 @@ def measure(job: Job) -> dict[str, Any]:
 
 
 def longest(config: Config) -> int:
-    """The longest context that leaves room for what is written.
-
-    Parameters
-    ----------
-    config : Config
-        Of the model.
-
-    Returns
-    -------
-    length : int
-        In tokens.
-    """
+    """The longest context that leaves room for what is written."""
     return config.max_position_embeddings - TOKENS
 
 
 def clock(run: Run, ids: NDArray[np.int64], length: int) -> float:
     """How long it takes to read some tokens.
 
-    Parameters
-    ----------
-    run : callable
-        The model.
-    ids : ndarray of shape (T,), int64
-        The tokens.
-    length : int
-        Of the text so far.
-
-    Returns
-    -------
-    seconds : float
-        By the clock on the wall.
+    ids (T,) -> 
     """
     start = time.perf_counter()
     run(ids, length)
@@ -122,21 +90,7 @@ def decode(
 ) -> Iterator[float]:
     """How long decode steps take: one, and more as patience allows.
 
-    Parameters
-    ----------
-    run : callable
-        The model.
-    ids : ndarray of shape (T,), int64
-        The tokens.
-    context : int
-        Length of the text before.
-    patience : float
-        Seconds in all.
-
-    Yields
-    ------
-    seconds : float
-        Of a step.
+    ids (T,) -> 
     """
     spent = 0.0
     for n in range(TOKENS):
@@ -148,27 +102,11 @@ def decode(
 
 
 def prepare(job: Job) -> tuple[Run, Config, Model | None]:
-    """A model, ready to be measured.
-
-    Parameters
-    ----------
-    job : Job
-        Which, and how.
-
-    Returns
-    -------
-    run : callable
-        The model as a function.
-    config : Config
-        Its numbers.
-    model : Model or None
-        The model itself; None if it is not ours.
-    """
+    """A model, ready to be measured."""
     if job.way == "transformers":
         return prepare_transformers(job)
-    if job.way == "float32":
-        KERNELS["float32"] = prepare_each(float32_matmul, to_float32)
-    model, _ = load(job.directory, kernel=job.way, threads=job.threads)
+    kernel = prepare_float32 if job.way == "float32" else job.way
+    model, _ = load(job.directory, kernel=kernel, threads=job.threads)
     if job.way == "float32":
         head: Any = bf16.widen(model.lm_head)
         model = replace(model, lm_head=head)
@@ -182,15 +120,7 @@ def prepare(job: Job) -> tuple[Run, Config, Model | None]:
 
 
 def pretend(cache: KVCache, length: int) -> None:
-    """Make a cache as long as if a text had been read.
-
-    Parameters
-    ----------
-    cache : KVCache
-        Changed in place; what it lacks is made of random numbers.
-    length : int
-        Of the text.
-    """
+    """Make a cache as long as if a text had been read."""
     new = slice(cache.length, max(length, cache.length))
     rng = np.random.default_rng(0)
     for array in (cache.keys, cache.values):
@@ -198,69 +128,34 @@ def pretend(cache: KVCache, length: int) -> None:
     cache.length = length
 
 
-def to_float32(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
+def prepare_float32(packed: Sequence[U8], rows: Sequence[int]) -> Multiply:
     """All weights as float32, kept in memory: the obvious way to use BLAS.
 
-    Parameters
-    ----------
-    packed : ndarray of shape (R, N), uint8
-        Four bands of rows.
-
-    Returns
-    -------
-    weights : ndarray of shape (4 * R, N), float32
-        Sixteen times as many bytes.
+    Sixteen times as many bytes; exact for the widths of 2B4T.
     """
-    return unpack(packed).astype(np.float32)
+    matrices = [unpack(p, M).astype(np.float32) for p, M in zip(packed, rows, strict=True)]
 
+    def multiply(x_codes: I8) -> list[I32]:
+        x = x_codes.astype(np.float32)
+        accs = []
+        for weights in matrices:
+            parts = split(lambda a, b, w=weights: x @ w[a:b].T, len(weights))
+            accs.append(np.concatenate(parts, axis=1).astype(np.int32))
+        return accs
 
-def float32_matmul(
-    x_codes: NDArray[np.int8], weights: NDArray[np.float32]
-) -> NDArray[np.int32]:
-    """The product with float32 weights.
-
-    Parameters
-    ----------
-    x_codes : ndarray of shape (T, N), int8
-        Activation codes.
-    weights : ndarray of shape (4 * R, N), float32
-        From `to_float32`.
-
-    Returns
-    -------
-    acc : ndarray of shape (T, 4 * R), int32
-        Exact for the widths of 2B4T.
-    """
-    x = x_codes.astype(np.float32)
-    parts = split(lambda start, stop: x @ weights[start:stop].T, len(weights))
-    return np.concatenate(parts, axis=1).astype(np.int32)
+    return multiply
 
 
 def prepare_transformers(
     job: Job,
 ) -> tuple[Run, Config, None]:  # pragma: no cover  (PyTorch is no dependency)
-    """The same checkpoint in PyTorch, bfloat16.
-
-    Parameters
-    ----------
-    job : Job
-        Which; the length of context is that of the prompts before.
-
-    Returns
-    -------
-    run : callable
-        The model as a function.
-    config : Config
-        Its numbers.
-    model : None
-        Not ours.
-    """
+    """The same checkpoint in PyTorch, bfloat16."""
     import torch
     from transformers import AutoModelForCausalLM, DynamicCache
 
     torch.set_num_threads(job.threads)
     model = AutoModelForCausalLM.from_pretrained(job.directory, dtype=torch.bfloat16)
-    c, _ = open_checkpoint(job.directory)
+    c = open_checkpoint(job.directory).config
     cache = DynamicCache()
 
     def run(ids: NDArray[np.int64], length: int) -> object:
@@ -283,18 +178,7 @@ def prepare_transformers(
 def by_stage(model: Model, ids: NDArray[np.int64]) -> dict[str, float]:
     """Where the time of a decode step goes.
 
-    Parameters
-    ----------
-    model : Model
-        The model.
-    ids : ndarray of shape (T,), int64
-        A token for each step.
-
-    Returns
-    -------
-    seconds : dict
-        By stage, all layers together, the mean of the steps. The stage of a scale or of
-        rounding counts what was computed since the stage before.
+    ids (T,) -> 
     """
     cache = KVCache(model.config, len(ids))
     seconds: dict[str, float] = {}
@@ -308,20 +192,6 @@ def by_stage(model: Model, ids: NDArray[np.int64]) -> dict[str, float]:
             seconds[stage] = seconds.get(stage, 0.0) + (now - last) / len(ids)
             last = now
 
-        forward(model, [int(token)], cache, last=True, tap=tap)
+        with listen(tap):
+            forward(model, [int(token)], cache, last=True)
     return seconds
-
-
-def peak_memory() -> int | None:
-    """The most memory this process has had.
-
-    Returns
-    -------
-    size : int or None
-        In bytes; None where the system does not say.
-    """
-    if platform.system() != "Linux":
-        return None  # pragma: no cover
-    lines = Path("/proc/self/status").read_text().splitlines()
-    [line] = [line for line in lines if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024

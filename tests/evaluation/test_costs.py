@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import minibitnet as mb
-from minibitnet import costs
+from minibitnet.evaluation import costs
 from minibitnet.cli import main
 from minibitnet.commands.costs import REPORT, count
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
 from minibitnet.files.tensorfile import read_tensors
 from minibitnet.kernels import lookup

@@ -1,6 +1,6 @@
-"""A shelf: the arrays of a checkpoint, taken away one by one, each looked at first.
+"""The arrays of a checkpoint, taken one by one, each checked first.
 
-Whoever builds a model takes what it needs by name. The shelf sees that it is there,
+Whoever builds a model takes what it needs by name. Taking sees that the array is there,
 that its dtype and shape are right and its numbers sound, and in the end that nothing is
 left.
 
@@ -21,44 +21,34 @@ References
 Hugging Face transformers, integrations/bitnet.py, ``BitLinear`` and ``AutoBitLinear``.
 """
 
-from collections.abc import Mapping
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minibitnet import bf16
 from minibitnet.absmean import quantize_weights
-from minibitnet.config import Config
+from minibitnet.arrays import F32, I8, U8, U16
+from minibitnet.checkpoint.open import Checkpoint
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.tensorfile import Tensor
 from minibitnet.packing import CODES_PER_BYTE, find_unused_code, pack
+from minibitnet.weights import ONEBITLLM, SUB_NORMS
 
 FLOATS = ("BF16", "F16", "F32")
 # Older Llama checkpoints carry RoPE's frequencies along; they follow from rope_theta.
 IGNORED = "rotary_emb.inv_freq"
-# The names in 2B4T and in 1bitLLM; a model has them in all layers or in none.
-ATTN_SUB_NORM = ("self_attn.attn_sub_norm", "self_attn.inner_attn_ln")
-FFN_SUB_NORM = ("mlp.ffn_sub_norm", "mlp.ffn_layernorm")
 
 
-class Shelf:
-    """The arrays of a checkpoint, taken away one by one.
+class Arrays:
+    """The arrays of a checkpoint that nobody has taken yet."""
 
-    Parameters
-    ----------
-    config : Config
-        The numbers.
-    tensors : dict
-        The arrays by name.
-    """
-
-    def __init__(self, config: Config, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        config, self.stored, tensors = checkpoint
         self.config = config
-        self.tensors = {n: t for n, t in tensors.items() if not n.endswith(IGNORED)}
-        self.sub_norms = config.sub_norms or any(
-            name.removesuffix(".weight").endswith(ATTN_SUB_NORM + FFN_SUB_NORM)
-            for name in tensors
+        self.left = {n: t for n, t in tensors.items() if not n.endswith(IGNORED)}
+        known = (*SUB_NORMS, *ONEBITLLM.values())
+        self.has_sub_norms = self.stored.sub_norms or any(
+            name.removesuffix(".weight").endswith(known) for name in tensors
         )
         self.files = sorted({str(tensor.file) for tensor in tensors.values()})
 
@@ -66,7 +56,7 @@ class Shelf:
         self, name: str, dtypes: tuple[str, ...], *shapes: tuple[int, ...]
     ) -> Tensor:
         """The array of a name, if it is of one of these dtypes and shapes."""
-        tensor = self.tensors.pop(name, None)
+        tensor = self.left.pop(name, None)
         if tensor is None:
             raise CheckpointError(
                 f"{', '.join(self.files)}: expected {name}, found no such tensor"
@@ -77,22 +67,27 @@ class Shelf:
             refuse(tensor, f"shape {' or '.join(map(str, shapes))}", tensor.array.shape)
         return tensor
 
-    def gain(self, name: str, N: int) -> NDArray[np.float32]:
+    def gain(self, name: str, N: int) -> F32:
         """The gains of a norm, as float32."""
         return read_finite(self.take(f"{name}.weight", FLOATS, (N,)))
 
-    def sub_norm(
-        self, layer: str, names: tuple[str, str], N: int
-    ) -> NDArray[np.float32] | None:
+    def sub_norm(self, layer: str, name: str, N: int) -> F32 | None:
         """The gains of a sub-norm by either of its names; None in models without."""
-        for name in names:
-            if f"{layer}.{name}.weight" in self.tensors:
-                return self.gain(f"{layer}.{name}", N)
-        return self.gain(f"{layer}.{names[0]}", N) if self.sub_norms else None
+        other = f"{layer}.{ONEBITLLM[name]}"
+        if f"{other}.weight" in self.left:
+            return self.gain(other, N)
+        return self.gain(f"{layer}.{name}", N) if self.has_sub_norms else None
 
-    def ternary(
-        self, name: str, M: int, N: int
-    ) -> tuple[NDArray[np.uint8], np.float32]:
+    def rows(self, name: str) -> U16 | F32:
+        """The rows of the embedding or the head; bfloat16 stays as it is stored."""
+        shape = self.config.vocab_size, self.config.hidden_size
+        tensor = self.take(name, FLOATS, shape)
+        if tensor.dtype == "F16":
+            return tensor.array.astype(np.float32)
+        array: U16 = tensor.array
+        return array
+
+    def ternary(self, name: str, M: int, N: int) -> tuple[U8, np.float32]:
         """The packed codes of a matrix and its scale, which multiplies."""
         R = -(-M // CODES_PER_BYTE)  # rounded up
         tensor = self.take(f"{name}.weight", ("U8", *FLOATS), (R, N), (M, N))
@@ -100,7 +95,7 @@ class Shelf:
             return check_packed(tensor, (R, N)), self.scale(f"{name}.weight_scale")
         if tensor.array.shape != (M, N):
             refuse(tensor, f"shape {(M, N)}", tensor.array.shape)
-        if not self.config.is_bitnet:
+        if not self.stored.masters:
             refuse(
                 tensor,
                 "a BitNet model (config.json names none)",
@@ -115,53 +110,27 @@ class Shelf:
         stored = read_finite(tensor).item()
         if stored < np.finfo(np.float32).tiny:  # 1 / stored must be finite too
             refuse(tensor, "a number above 0", stored)
-        return np.float32(1 / stored if self.config.scale_divides else stored)
+        return np.float32(1 / stored if self.stored.scale_divides else stored)
 
     def check_empty(self) -> None:
         """Refuse arrays that have no place in the model."""
-        for tensor in self.tensors.values():
+        for tensor in self.left.values():
             refuse(tensor, "no such tensor in this model", "one")
 
 
 def refuse(tensor: Tensor, expected: str, found: object) -> NoReturn:
-    """Say what is wrong with an array.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        The array.
-    expected : str
-        What it should be or have.
-    found : object
-        What it is or has.
-
-    Raises
-    ------
-    CheckpointError
-        Always.
-    """
+    """Say what is wrong with an array."""
     raise CheckpointError(
         f"{tensor.file}: {tensor.name}: expected {expected}, found {found}"
     )
 
 
-def quantize_master(
-    master: NDArray[np.float32],
-) -> tuple[NDArray[np.int8], np.float32]:
+def quantize_master(master: F32) -> tuple[I8, np.float32]:
     """The codes and the scale of a master, or of what is ternary already.
 
-    Parameters
-    ----------
-    master : ndarray of shape (M, N), float32
-        Full-precision weights; or codes times scale, as some releases have them, which
-        absmean would shrink.
+    master (M, N) -> w_codes (M, N), w_scale ()
 
-    Returns
-    -------
-    w_codes : ndarray of shape (M, N), int8
-        Each is -1, 0 or +1.
-    w_scale : float32
-        Multiplies the codes.
+    Some releases have codes times scale in place of a master; absmean would shrink it.
     """
     largest = np.abs(master).max()
     if largest > 0 and np.isin(master, (-largest, 0, largest)).all():
@@ -169,54 +138,21 @@ def quantize_master(
     return quantize_weights(master)
 
 
-def read_finite(tensor: Tensor) -> NDArray[np.float32]:
-    """The numbers of an array, as float32.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        Of floats.
-
-    Returns
-    -------
-    values : ndarray of the same shape, float32
-        A copy.
-
-    Raises
-    ------
-    CheckpointError
-        If one is NaN or infinite.
-    """
-    values = bf16.widen(tensor.array)
+def read_finite(tensor: Tensor) -> F32:
+    """The numbers of an array as float32, if none is NaN or infinite."""
+    array = tensor.array
+    values = array.astype(np.float32) if tensor.dtype == "F16" else bf16.widen(array)
     if not np.isfinite(values).all():
         refuse(tensor, "finite numbers", values[~np.isfinite(values)].flat[0])
     return values
 
 
-def check_packed(tensor: Tensor, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Packed bytes, if no code in them is the unused one.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        uint8.
-    shape : tuple of two ints
-        (R, N), which it must have.
-
-    Returns
-    -------
-    packed : ndarray of shape (R, N), uint8
-        The array of the tensor.
-
-    Raises
-    ------
-    CheckpointError
-        If the shape is another or a code is 3.
-    """
+def check_packed(tensor: Tensor, shape: tuple[int, int]) -> U8:
+    """Packed bytes (R, N), if no code in them is the unused one."""
     if tensor.array.shape != shape:
         refuse(tensor, f"shape {shape}", tensor.array.shape)
     place = find_unused_code(tensor.array)
     if place is not None:
         refuse(tensor, "2-bit codes 0, 1 and 2", f"a 3 in byte {place}")
-    packed: NDArray[np.uint8] = tensor.array
+    packed: U8 = tensor.array
     return packed

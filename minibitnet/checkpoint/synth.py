@@ -1,7 +1,7 @@
 """A random checkpoint in the real layout.
 
 The real weights are a download of 1.2 GB. A file of the same size with the same header,
-whose weights are drawn by lot, loads through the same code and takes the same time and
+whose weights are drawn at random, loads through the same code and takes the same time and
 memory; only what it says is noise. Small ones, of any shape, serve tests and
 experiments.
 
@@ -34,46 +34,38 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from minibitnet import bf16
-from minibitnet.assemble import matrices, norms
-from minibitnet.config import Config, parse_config
+from minibitnet.arrays import U8
+from minibitnet.checkpoint.configfile import Stored, parse_config, parse_stored
+from minibitnet.config import Config
 from minibitnet.files.published import GENERATION_CONFIG, SCALE_RANGE, ZERO_SHARE
 from minibitnet.files.tensorfile import WEIGHTS, Spec, write_tensors
 from minibitnet.packing import CODES_PER_BYTE, SHIFTS
+from minibitnet.weights import (
+    ATTN_NORM,
+    ATTN_SUB_NORM,
+    FFN_NORM,
+    FFN_SUB_NORM,
+    is_norm,
+    is_ternary,
+    shapes,
+)
 
 PIECE_BYTES = 2**24  # drawn and written at once
-
 TABLE = 2**16  # entries that one 16-bit number picks from
-
-# The middle size of the gains in 2B4T, by the end of the norm's name
+# The middle size of the gains in 2B4T; "norm" is the last one
 GAINS = {
-    "input_layernorm": 0.015,
-    "attn_sub_norm": 2.0,
-    "post_attention_layernorm": 1.35,
-    "ffn_sub_norm": 2.3,
-    "norm": 0.1,
+    ATTN_NORM: 0.015,
+    ATTN_SUB_NORM: 2.0,
+    FFN_NORM: 1.35,
+    FFN_SUB_NORM: 2.3,
+    "model.norm": 0.1,
 }
 
 
 def write_checkpoint(
     directory: Path, content: Mapping[str, Any], seed: int = 0, quiet: bool = True
 ) -> Path:
-    """A random packed checkpoint.
-
-    Parameters
-    ----------
-    directory : Path
-        Where to; made if it does not exist.
-    content : dict
-        Its config.json.
-    seed : int
-        The same seed gives the same file.
-    quiet : bool
-        Whether to show no progress bar.
-
-    Returns
-    -------
-    directory : Path
-        The same.
+    """A random packed checkpoint with this config.json; returns the directory.
 
     Raises
     ------
@@ -81,7 +73,7 @@ def write_checkpoint(
         If the config asks for what the model cannot do.
     """
     config = parse_config(content)
-    specs = tensor_specs(config)
+    specs = tensor_specs(config, parse_stored(content))
     directory.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     total = sum(spec.nbytes for spec in specs.values())
@@ -95,75 +87,41 @@ def write_checkpoint(
                 bar.update(piece.nbytes)
 
         write_tensors(directory / WEIGHTS, specs, make)
-    for file, page in (
-        ("config.json", content),
-        ("generation_config.json", GENERATION_CONFIG),
-    ):
-        if file == "config.json" or config.eos_token_ids <= {
-            *GENERATION_CONFIG["eos_token_id"]
-        }:
-            (directory / file).write_text(json.dumps(page, indent=2) + "\n")
+    write_json(directory / "config.json", content)
+    if set(config.eos_token_ids) <= {*GENERATION_CONFIG["eos_token_id"]}:
+        write_json(directory / "generation_config.json", GENERATION_CONFIG)
     return directory
 
 
-def tensor_specs(config: Config) -> dict[str, Spec]:
-    """The arrays of a packed checkpoint.
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """A JSON file for people to read, too."""
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
-    Parameters
-    ----------
-    config : Config
-        The numbers of the model.
 
-    Returns
-    -------
-    specs : dict
-        From name to `minibitnet.files.tensorfile.Spec`.
-    """
-    D, V = config.hidden_size, config.vocab_size
-    specs = {
-        "model.embed_tokens.weight": Spec("BF16", (V, D)),
-        "model.norm.weight": Spec("BF16", (D,)),
-    }
-    if config.tie_word_embeddings is False:
-        specs["lm_head.weight"] = Spec("BF16", (V, D))
-    for L in range(config.num_hidden_layers):
-        for name, N in norms(config).items():
-            if config.sub_norms or not name.endswith("sub_norm"):
-                specs[f"model.layers.{L}.{name}.weight"] = Spec("BF16", (N,))
-        for name, (M, N) in matrices(config).items():
-            R = -(-M // CODES_PER_BYTE)
-            specs[f"model.layers.{L}.{name}.weight"] = Spec("U8", (R, N))
-            specs[f"model.layers.{L}.{name}.weight_scale"] = Spec("BF16", (1,))
+def tensor_specs(config: Config, stored: Stored) -> dict[str, Spec]:
+    """The arrays of a packed checkpoint, by name."""
+    sub_norms, tied = stored.sub_norms, stored.tied is not False
+    specs = {}
+    for name, shape in shapes(config, sub_norms=sub_norms, tied=tied).items():
+        if is_ternary(name):
+            M, N = shape
+            specs[name] = Spec("U8", (-(-M // CODES_PER_BYTE), N))
+            specs[f"{name}_scale"] = Spec("BF16", (1,))
+        else:
+            specs[name] = Spec("BF16", shape)
     return specs
 
 
 def random_array(
     name: str, spec: Spec, rng: np.random.Generator
 ) -> Iterator[NDArray[Any]]:
-    """The pieces of one array, drawn by lot.
-
-    Parameters
-    ----------
-    name : str
-        Of the array, which says what it is.
-    spec : Spec
-        Its dtype and shape.
-    rng : numpy.random.Generator
-        Where chance comes from.
-
-    Yields
-    ------
-    piece : ndarray of shape (n,), uint8 or uint16
-        The next n elements.
-    """
+    """The pieces of one array, drawn at random, by what its name says it is."""
     if spec.dtype == "U8":
         table: NDArray[Any] = byte_table()
     elif name.endswith("weight_scale"):
         table = bf16.narrow(rng.uniform(*SCALE_RANGE, TABLE).astype(np.float32))
-    elif "norm" in name:
-        gain = next(
-            size for end, size in GAINS.items() if name.endswith(f"{end}.weight")
-        )
+    elif is_norm(name):
+        [gain] = [size for end, size in GAINS.items() if f"{end}.weight" in name]
         table = bf16.narrow(gain * rng.uniform(0.8, 1.2, TABLE).astype(np.float32))
     else:
         table = bf16.narrow(rng.standard_normal(TABLE, np.float32))
@@ -174,14 +132,8 @@ def random_array(
         left -= n
 
 
-def byte_table() -> NDArray[np.uint8]:
-    """Packed bytes, each as often as its four codes are likely.
-
-    Returns
-    -------
-    table : ndarray of shape (65536,), uint8
-        Sorted.
-    """
+def byte_table() -> U8:
+    """65,536 packed bytes, sorted, each as often as its four codes are likely."""
     other = (1 - ZERO_SHARE) / 2
     share = {0: other, 1: ZERO_SHARE, 2: other}  # of each stored value, code + 1
     fours = np.array(list(product(share, repeat=CODES_PER_BYTE)))  # (81, 4)

@@ -11,7 +11,7 @@ Examples
 A model without a block or a tokenizer of its own: its four tokens are equally likely,
 so three that follow cost two bits each, which is 6 bits for a text of 3 bytes.
 
->>> from minibitnet.config import parse_config
+>>> from minibitnet.checkpoint.configfile import parse_config
 >>> config = parse_config({"hidden_size": 2, "intermediate_size": 4, "vocab_size": 4,
 ...     "num_hidden_layers": 1, "num_attention_heads": 1, "hidden_act": "relu2"})
 >>> zeros = np.zeros((4, 2), np.uint16)
@@ -32,20 +32,7 @@ from minibitnet.training.vocabulary import END_OF_TEXT
 
 
 def bits(model: Model, ids: Sequence[int]) -> float:
-    """What a text costs, all tokens but the first.
-
-    Parameters
-    ----------
-    model : Model
-        The weights.
-    ids : sequence of shape (T,), int
-        At most one more than the context; more are left out.
-
-    Returns
-    -------
-    cost : float
-        In bits.
-    """
+    """What a text costs, all tokens but the first."""
     ids = ids[: model.config.max_position_embeddings + 1]
     nats, _ = cross_entropy(forward(model, ids[:-1]), np.array(ids[1:]))
     return float(nats / np.log(2))
@@ -54,24 +41,7 @@ def bits(model: Model, ids: Sequence[int]) -> float:
 def bits_per_byte(
     model: Model, tokenizer: Tokenizer, documents: Sequence[str], quiet: bool = True
 ) -> float:
-    """What documents cost, by the byte.
-
-    Parameters
-    ----------
-    model : Model
-        The weights.
-    tokenizer : Tokenizer
-        Its own.
-    documents : list of str
-        Texts that it has not seen. Of one longer than the context, the beginning.
-    quiet : bool
-        Whether to show no progress bar.
-
-    Returns
-    -------
-    cost : float
-        Bits per byte of UTF-8.
-    """
+    """What documents cost, by the byte."""
     end = tokenizer.encode(END_OF_TEXT)[-1]
     context = model.config.max_position_embeddings
     cost, size = 0.0, 0

@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from safetensors.numpy import load_file, save_file
 
 from minibitnet import CheckpointError
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files import published
 from minibitnet.files.tensorfile import (
     Spec,
@@ -16,7 +16,7 @@ from minibitnet.files.tensorfile import (
     read_tensors,
     write_tensors,
 )
-from minibitnet.synth import tensor_specs
+from minibitnet.checkpoint.synth import tensor_specs
 
 ARRAYS = {
     "half": np.arange(6, dtype=np.float16).reshape(2, 3),

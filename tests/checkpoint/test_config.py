@@ -3,7 +3,7 @@ import json
 import pytest
 
 from minibitnet import CheckpointError
-from minibitnet.config import parse_config
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG, GENERATION_CONFIG
 
 LLAMA = {

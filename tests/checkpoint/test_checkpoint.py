@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 import minibitnet as mb
 from minibitnet import CheckpointError, bf16
 from minibitnet.absmean import quantize_weights
-from minibitnet.assemble import matrices
-from minibitnet.checkpoint import open_checkpoint
+from minibitnet.weights import matrices
+from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.files.tensorfile import (
     INDEX,
     WEIGHTS,

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import products
 
-from minibitnet.assemble import matrices
-from minibitnet.config import parse_config
+from minibitnet.weights import matrices
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
 from minibitnet.kernels import (
     FEW,

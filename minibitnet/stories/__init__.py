@@ -9,4 +9,4 @@ what it cannot do.
 
 from pathlib import Path
 
-BUILT_IN = Path(__file__).parent / "stories"
+BUILT_IN = Path(__file__).parent

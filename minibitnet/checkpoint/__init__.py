@@ -1,0 +1,109 @@
+"""From a path or a hub id to a model and its tokenizer.
+
+A checkpoint is a directory: ``config.json``, the arrays in one or several safetensors
+files, and a tokenizer. Here it is found and loaded.
+
+In this order
+    `open`        the files of a directory
+    `configfile`  config.json, read and checked
+    `take`        the arrays, taken one by one, each checked first
+    `assemble`    which array goes where in the model
+    `inspect`     what a checkpoint holds, counted
+    `synth`       a random checkpoint in the real layout
+
+Notes
+-----
+Opening reads headers only. The arrays are mapped: they stay in the file until somebody
+looks, and the packed matrices and the embedding are then used in place, without a copy.
+
+Whatever is wrong with the files ends in a `CheckpointError`, one line that names the
+file, the tensor or key, what was expected and what was found. Nothing half loaded is
+returned.
+
+Examples
+--------
+>>> load("no/such/place/here")
+Traceback (most recent call last):
+    ...
+minibitnet.files.jsonfile.CheckpointError: no/such/place/here: expected
+a directory with a checkpoint, found nothing
+"""
+
+from pathlib import Path
+
+from minibitnet.checkpoint.assemble import build_model
+from minibitnet.checkpoint.open import open_checkpoint
+from minibitnet.files.hub import download, is_hub_id
+from minibitnet.files.jsonfile import CheckpointError
+from minibitnet.files.tensorfile import WEIGHTS
+from minibitnet.kernels import find_kernel
+from minibitnet.kernels.threads import count_threads
+from minibitnet.matmul import Kernel
+from minibitnet.model import Model
+from minibitnet.stories import BUILT_IN
+from minibitnet.tokenizer import Tokenizer, load_tokenizer
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    kernel: str | Kernel = "auto",
+    threads: int | None = None,
+) -> tuple[Model, Tokenizer | None]:
+    """A model and its tokenizer.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        A directory with config.json and weights, the weights file in it, or the id of a
+        model on the hub, as ``"microsoft/bitnet-b1.58-2B-4T"``, which is downloaded. By
+        default the small model that comes with the package.
+    kernel : str or function
+        How to compute the ternary product: a name in `minibitnet.kernels.KERNELS`, or a
+        function such as they are. All give the same.
+    threads : int, optional
+        How many compute at once, by default as many as there are cores; the result is
+        the same.
+
+    Returns
+    -------
+    model : Model
+        Ready to run.
+    tokenizer : Tokenizer or None
+        None if the directory has no tokenizer.json.
+
+    Raises
+    ------
+    CheckpointError
+        If the files are missing, damaged, or ask for what the model cannot do.
+    ValueError
+        If there is no such kernel, or less than one thread.
+    """
+    prepare = find_kernel(kernel)
+    threads = count_threads(threads)
+    directory = find_directory(BUILT_IN if path is None else path)
+    tokenizer = load_tokenizer(directory)  # first: it is quick to fail
+    checkpoint = open_checkpoint(directory)
+    return build_model(checkpoint, prepare, threads), tokenizer
+
+
+def find_directory(path: str | Path) -> Path:
+    """The directory that a user means: itself, a file in it, or a hub id's download."""
+    where = Path(path)
+    try:
+        is_directory = where.is_dir()
+    except OSError as error:  # a name that is too long, say
+        raise CheckpointError(f"{str(path)[:80]}: {error.strerror}") from None
+    if is_directory:
+        return where
+    if where.name == WEIGHTS and where.exists():
+        return where.parent
+    if where.exists():
+        raise CheckpointError(
+            f"{path}: expected a directory or {WEIGHTS}, found a file"
+        )
+    if is_hub_id(str(path)):
+        return download(str(path))
+    raise CheckpointError(
+        f"{path}: expected a directory with a checkpoint, found nothing"
+    )
