@@ -48,14 +48,6 @@ def test_narrow_refuses_nan():
         bf16.narrow(np.array([1, np.nan], np.float32))
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_widen_takes_other_floats_as_what_they_are(dtype):
-    widened = bf16.widen(np.array([1.5, -2], dtype))
-    assert_array_equal(widened, np.array([1.5, -2], np.float32), strict=True)
-
-
-def test_widen_works_in_the_space_it_is_given():
-    space = np.full(2, 7, np.uint32)
-    widened = bf16.widen(np.array([0x3F80, 0xC000], np.uint16), space)
-    assert_array_equal(widened, np.array([1, -2], np.float32), strict=True)
-    assert np.shares_memory(widened, space)
+def test_what_is_float32_already_stays_as_it_is():
+    values = np.array([1.5, -2], np.float32)
+    assert bf16.widen(values) is values

@@ -4,21 +4,30 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import LENGTHS, TOKENS, floats, ternary_codes
 
+import minibitnet as mb
 from minibitnet.absmax import quantize_activations
-from minibitnet.bitlinear import BitLinear, bit_linear, scale_back
+from minibitnet.bitlinear import BitLinear, bit_linear, rescale
 from minibitnet.matmul import ternary_matmul
+from minibitnet.packing import pack, unpack
 from minibitnet.stages import trace
 
 SCALES = st.floats(2.0**-10, 2.0**10, width=32).map(np.float32)
 
 
 def make_layer(*matrices):
-    """A layer from pairs of codes and scale, named y0, y1 and so on."""
+    """A layer from pairs of codes and scale."""
     return BitLinear(
-        names=tuple(f"y{i}" for i in range(len(matrices))),
+        packed=tuple(pack(w) for w, _ in matrices),
+        rows=tuple(len(w) for w, _ in matrices),
         scales=tuple(w_scale for _, w_scale in matrices),
         multiply=lambda x_codes: [ternary_matmul(x_codes, w) for w, _ in matrices],
     )
+
+
+def outputs_of(x, *matrices):
+    """What the layer of these matrices makes of x; its stages are y0, y1 and so on."""
+    names = [f"y{i}" for i in range(len(matrices))]
+    return bit_linear(x, make_layer(*matrices), "x", *names)
 
 
 @st.composite
@@ -32,7 +41,7 @@ def layers(draw, count):
 @given(layers(1))
 def test_the_layer_is_nearly_the_product_with_the_real_weights(layer):
     x, [(w_codes, w_scale)] = layer
-    [y] = bit_linear(x, "x", make_layer((w_codes, w_scale)))
+    [y] = outputs_of(x, (w_codes, w_scale))
     exact = x.astype(np.float64) @ (w_codes * np.float64(w_scale)).T
     # Each weight that counts brings half a step of its token's scale, and a little.
     _, x_scale = quantize_activations(x)
@@ -44,9 +53,9 @@ def test_the_layer_is_nearly_the_product_with_the_real_weights(layer):
 @given(layers(3))
 def test_joined_matrices_give_what_each_gives_alone(layer):
     x, matrices = layer
-    joined = bit_linear(x, "x", make_layer(*matrices))
+    joined = outputs_of(x, *matrices)
     for y, matrix in zip(joined, matrices, strict=True):
-        [alone] = bit_linear(x, "x", make_layer(matrix))
+        [alone] = outputs_of(x, matrix)
         assert_array_equal(y, alone, strict=True)
 
 
@@ -54,7 +63,7 @@ def test_every_number_on_the_way_has_its_stage():
     x = np.array([[0.5, -1, 0.25, 0]], np.float32)
     matrices = [(np.eye(4, dtype=np.int8), np.float32(w_scale)) for w_scale in (1, 2)]
     with trace() as stages:
-        outputs = bit_linear(x, "x", make_layer(*matrices))
+        outputs = outputs_of(x, *matrices)
     assert [*stages] == ["x.codes", "x.scale", "y0.acc", "y0", "y1.acc", "y1"]
     assert_array_equal(
         stages["x.codes"], np.array([[64, -127, 32, 0]], np.int8), strict=True
@@ -68,12 +77,27 @@ def test_every_number_on_the_way_has_its_stage():
 
 def test_the_scales_are_multiplied_first_and_in_float32():
     acc, x_scale, w_scale = np.int32([[49]]), np.float32([[0.1]]), np.float32(1.9)
-    y = scale_back(acc, x_scale, w_scale)
+    y = rescale(acc, x_scale, w_scale)
     assert_array_equal(y, np.float32([[49]]) * (x_scale * w_scale), strict=True)
     assert y != np.float32([[49]]) * x_scale * w_scale  # for this number
 
 
 def test_a_token_of_zeros_stays_zero_beside_a_loud_one():
     x = np.array([[0, 0, 0], [1e30, -1e30, 1]], np.float32)
-    [y] = bit_linear(x, "x", make_layer((np.ones((5, 3), np.int8), np.float32(2))))
+    [y] = outputs_of(x, (np.ones((5, 3), np.int8), np.float32(2)))
     assert_array_equal(y, np.zeros((2, 5), np.float32), strict=True)
+
+
+def test_a_layer_of_a_loaded_model_shows_its_weights():
+    model, _ = mb.load()
+    layer = model.layers[0].self_attn.qkv_proj
+    assert [unpack(p, M).shape for p, M in zip(layer.packed, layer.rows, strict=True)] == [
+        (256, 256),
+        (64, 256),
+        (64, 256),
+    ]
+    x_codes = np.eye(256, dtype=np.int8)  # each row picks a column of the weights
+    for acc, packed, rows in zip(
+        layer.multiply(x_codes), layer.packed, layer.rows, strict=True
+    ):
+        assert_array_equal(acc.T, unpack(packed, rows))

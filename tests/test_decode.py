@@ -12,7 +12,7 @@ DRAWN = {"temperature": 1.0}
 
 def ending(model, *tokens):
     """The same model with other end-of-text ids."""
-    return replace(model, config=replace(model.config, eos_token_ids=frozenset(tokens)))
+    return replace(model, config=replace(model.config, eos_token_ids=tuple(tokens)))
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def endless(model):
     return ending(model)
 
 
-def test_greedy_takes_the_most likely_of_the_whole_text_each_time(endless):
+def test_greedy_takes_the_most_likely_of_the_whole_text_each_time(endless):
     text = [*PROMPT]
     for _ in range(8):
         text.append(int(forward(endless, text)[-1].argmax()))

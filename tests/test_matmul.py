@@ -4,8 +4,7 @@ from hypothesis import given
 from numpy.testing import assert_array_equal
 from strategies import products
 
-from minibitnet.matmul import ternary_matmul, ternary_matmul_packed
-from minibitnet.packing import pack
+from minibitnet.matmul import ternary_matmul
 
 
 @given(products())
@@ -15,13 +14,6 @@ def test_the_masks_are_a_matrix_product(product):
     assert acc.dtype == np.int32
     for wide in np.int64, np.float64:
         assert_array_equal(acc, x_codes.astype(wide) @ w_codes.astype(wide).T)
-
-
-@given(products())
-def test_packed_codes_give_the_same_product(product):
-    x_codes, w_codes = product
-    acc = ternary_matmul_packed(x_codes, pack(w_codes))[:, : len(w_codes)]
-    assert_array_equal(acc, ternary_matmul(x_codes, w_codes), strict=True)
 
 
 # 258 of -128 are more than an int16 holds; 6912 are the widest of 2B4T.

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import (
+    assert_allclose,
+    assert_array_equal,
+    assert_array_max_ulp,
+)
 
 from minibitnet import KVCache, forward, trace
 from minibitnet.absmax import quantize_activations
@@ -27,13 +31,9 @@ PRODUCTS = {  # the stage, what it is made from, and its matrix in the file
 }
 
 
-def assert_close_logits(logits, expected, model):
-    """As close as float32 sums of the same products in another order."""
-    D = model.config.hidden_size
-    # Two such sums differ by D * 2**-23 of the sum of sizes. That sum is less than the
-    # length of a row, as the vectors here, with gains of about 0.1, are shorter than 1.
-    longest = np.linalg.norm(widen(model.lm_head), axis=1).max()
-    assert_allclose(logits, expected, rtol=0, atol=D * 2.0**-23 * longest)
+def is_llama(model):
+    """Whether it is the one without sub-norms, with a head and scales that divide."""
+    return model.config.hidden_act == "silu"
 
 
 def blocks(checkpoint, model):
@@ -62,14 +62,14 @@ def test_products_are_of_the_matrices_that_the_file_names(checkpoint, model):
             expected = stages[f"{source}.codes"] @ w_codes.T.astype(np.int64)
             assert_array_equal(acc, expected, err_msg=name)
             w_scale = widen(weights[f"{matrix}.weight_scale"])
-            w_scale = 1 / w_scale if model.config.scale_divides else w_scale
+            w_scale = 1 / w_scale if is_llama(model) else w_scale
             real = acc * (stages[f"{source}.scale"] * w_scale).astype(np.float64)
             assert_allclose(stages[name], real, rtol=2.0**-23, err_msg=name)
 
 
 def test_codes_are_those_of_the_norm_before(checkpoint, model):
     sub_norms = ("attn_sub_norm", "ffn_sub_norm")
-    attn, ffn = sub_norms if model.config.sub_norms else ("attn", "relu2_gate")
+    attn, ffn = sub_norms if not is_llama(model) else ("attn", "relu2_gate")
     names = ("attn_in", "attn_out", "ffn_in", "ffn_out")
     for _, stages, _ in blocks(checkpoint, model):
         for name, source in zip(
@@ -89,7 +89,7 @@ def test_norms_have_the_gains_that_the_file_names(checkpoint, model):
             "ffn_sub_norm": (stages["relu2_gate"], "mlp.ffn_sub_norm"),
         }
         there = {name for name in sources if name in stages}
-        assert len(there) == (4 if model.config.sub_norms else 2)
+        assert len(there) == (4 if not is_llama(model) else 2)
         for name in there:
             x, gain = sources[name]
             normed = rms_norm(x, widen(weights[f"{gain}.weight"]), eps=1e-5)
@@ -111,7 +111,7 @@ def test_a_row_of_the_embedding_goes_in_and_the_head_comes_out(checkpoint, model
     tensors = read_tensors(checkpoint / "model.safetensors")
     embedding = widen(tensors["model.embed_tokens.weight"].array)
     head, gain = embedding, widen(tensors["model.norm.weight"].array)
-    if not model.config.tie_word_embeddings:
+    if is_llama(model):
         head = widen(tensors["lm_head.weight"].array)
     with trace() as stages:
         logits = forward(model, IDS)
@@ -119,12 +119,12 @@ def test_a_row_of_the_embedding_goes_in_and_the_head_comes_out(checkpoint, model
     assert logits.dtype == np.float32
     assert_array_equal(stages["embed"], embedding[IDS], strict=True)
     assert_array_equal(stages["final_norm"], rms_norm(h, gain, eps=1e-5), strict=True)
-    assert_close_logits(logits, stages["final_norm"].astype(np.float64) @ head.T, model)
+    expected = stages["final_norm"].astype(np.float64) @ head.T.astype(np.float64)
+    assert_array_max_ulp(logits, expected.astype(np.float32), 1)
 
 
 def test_a_tied_head_is_the_embedding_itself(model):
-    tied = model.config.tie_word_embeddings
-    assert (model.lm_head is model.embed_tokens) == tied
+    assert (model.lm_head is model.embed_tokens) == (not is_llama(model))
 
 
 @st.composite
@@ -138,7 +138,7 @@ def cut_texts(draw):
 @given(text=cut_texts())
 @example(text=(IDS, []))
 @example(text=(IDS, [1, 2, 3, 4, 5]))
-def test_a_text_in_pieces_is_the_same_to_the_last_bit_except_logits(model, text):
+def test_a_text_in_pieces_is_the_same_to_the_last_bit(model, text):
     ids, cuts = text
     with trace() as whole:
         forward(model, ids)
@@ -149,9 +149,7 @@ def test_a_text_in_pieces_is_the_same_to_the_last_bit_except_logits(model, text)
         end = cache.length
         here = slice(end - len(piece), end)
         for name, array in stages.items():
-            if name == "logits":
-                assert_close_logits(array, whole[name][here], model)
-            elif name.endswith("attn_weights"):
+            if name.endswith("attn_weights"):
                 assert_array_equal(array, whole[name][:, here, :end], strict=True)
             else:
                 assert_array_equal(array, whole[name][here], err_msg=name, strict=True)
@@ -166,7 +164,11 @@ def test_without_a_cache_a_text_begins_anew(model):
 def test_last_is_the_last_row(model):
     logits = forward(model, IDS, last=True)
     assert logits.shape == (97,)
-    assert_close_logits(logits, forward(model, IDS)[-1], model)
+    expected = forward(model, IDS)[-1]
+    assert logits.argmax() == expected.argmax()
+    assert logits.max() == expected.max()
+    longest = np.linalg.norm(widen(model.lm_head), axis=1).max()
+    assert_allclose(logits, expected, rtol=0, atol=42 * 2.0**-23 * longest)
 
 
 @pytest.mark.parametrize("threads", [2, 3])
@@ -181,17 +183,6 @@ def test_the_number_of_threads_changes_no_bit(model, threads, monkeypatch):
     assert stages.keys() == others.keys()
     for name, array in stages.items():
         assert_array_equal(others[name], array, err_msg=name, strict=True)
-
-
-def test_a_tap_hears_what_a_trace_keeps(model):
-    heard = {}
-    tapped = forward(model, IDS, tap=heard.__setitem__)
-    with trace() as stages:
-        logits = forward(model, IDS)
-    assert_array_equal(tapped, logits, strict=True)
-    assert [*heard] == [*stages]
-    for name, array in stages.items():
-        assert_array_equal(heard[name], array, err_msg=name, strict=True)
 
 
 @pytest.mark.parametrize("ids", [np.array(IDS, np.uint8), tuple(IDS), range(6)])

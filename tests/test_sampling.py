@@ -34,7 +34,7 @@ def test_probabilities_are_the_softmax_at_a_temperature(logits, temperature):
 
 
 @given(LOGITS, TEMPERATURES, st.integers(1, 35))
-def test_top_k_keeps_the_k_most likely(logits, temperature, top_k):
+def test_top_k_keeps_the_k_most_likely(logits, temperature, top_k):
     odds = plain_odds(logits, temperature)
     # Of two equal logits the lower id goes first.
     ranking = sorted(range(len(logits)), key=lambda token: (-logits[token], token))
@@ -67,13 +67,13 @@ def test_of_four_equals_the_first_are_kept(top_k, top_p, kept):
 
 
 @pytest.mark.parametrize("temperature", [1e-250, 1e-9, 1])
-def test_scores_far_apart_leave_the_most likely_alone(temperature):
+def test_scores_far_apart_leave_the_most_likely_alone(temperature):
     logits = np.array([-1e38, 1e38, 0], np.float32)
     assert_array_equal(probabilities(logits, temperature), [0.0, 1.0, 0.0], strict=True)
 
 
 @given(LOGITS)
-def test_greedy_takes_the_first_of_the_most likely(logits):
+def test_greedy_takes_the_first_of_the_most_likely(logits):
     token = sample(logits, Sampling(), np.random.default_rng(0))
     assert type(token) is int
     assert token == logits.tolist().index(max(logits))

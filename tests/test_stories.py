@@ -29,12 +29,13 @@ def built_in():
 
 
 def test_it_has_what_makes_2b4t_what_it_is(built_in):
-    config = built_in[0].config
+    model, _ = built_in
+    config = model.config
     assert config.num_attention_heads == 4 * config.num_key_value_heads
     assert config.hidden_act == "relu2"
-    assert config.sub_norms
+    assert model.layers[0].mlp.ffn_sub_norm is not None
     assert built_in[0].lm_head is built_in[0].embed_tokens
-    stored = {tensor.dtype for tensor in open_checkpoint(BUILT_IN)[1].values()}
+    stored = {tensor.dtype for tensor in open_checkpoint(BUILT_IN).tensors.values()}
     assert stored == {"U8", "BF16", "F32"}  # F32: the scales
 
 

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import minibitnet as mb
 
-GOLDEN = Path(__file__).parent / "golden" / "transformers"
+GOLDEN = Path(__file__).parent / "recorded"
 CASES = (
     "llama_divides",
     "llama_master",

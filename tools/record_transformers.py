@@ -43,7 +43,7 @@ from transformers.integrations.bitnet import (
     unpack_weights,
 )
 
-GOLDEN = Path("tests/golden/transformers")
+GOLDEN = Path("tests/recorded")
 VERSIONS = {"torch": "2.13.0", "transformers": "5.23.0"}
 
 # quantization_config. Of those in the wild that divide, most name no linear_class.
@@ -308,7 +308,7 @@ def read(model: nn.Module, ids: np.ndarray) -> tuple[dict[str, np.ndarray], bool
     assert logits.dtype is torch.float32
     open_gates = (torch.stack(watch.gates) > 0).float().mean()
     assert 0.2 < open_gates < 0.8, open_gates
-    (first, second), (most likely, _) = logits.topk(2).values.T, logits.topk(2).indices.T
+    (first, second), (likely, _) = logits.topk(2).values.T, logits.topk(2).indices.T
     fit = (
         watch.doubt > ACTIVATION_MARGIN
         and weight_doubt(model) > WEIGHT_MARGIN

@@ -5,21 +5,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import products
 
-from minibitnet.weights import matrices
 from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
-from minibitnet.kernels import (
-    FEW,
-    KERNELS,
-    blas,
-    check_kernel,
-    lookup,
-    make_multiply,
-    popcount,
-)
+from minibitnet.kernels import KERNELS, auto, blas, find_kernel, lookup, popcount
 from minibitnet.kernels.threads import use_threads
 from minibitnet.matmul import ternary_matmul
 from minibitnet.packing import pack
+from minibitnet.weights import matrices
 
 every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 
@@ -28,7 +20,7 @@ every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 @given(product=products())
 def test_a_kernel_returns_the_very_product_of_the_masks(kernel, product):
     x_codes, w_codes = product
-    multiply = make_multiply(kernel, [pack(w_codes)], [len(w_codes)])
+    multiply = KERNELS[kernel]([pack(w_codes)], [len(w_codes)])
     [acc] = multiply(x_codes)
     assert_array_equal(acc, ternary_matmul(x_codes, w_codes), strict=True)
 
@@ -37,7 +29,7 @@ def test_a_kernel_returns_the_very_product_of_the_masks(kernel, product):
 @given(product=products(), threads=st.integers(2, 5))
 def test_threads_change_nothing(kernel, product, threads):
     x_codes, w_codes = product
-    multiply = make_multiply(kernel, [pack(w_codes)], [len(w_codes)])
+    multiply = KERNELS[kernel]([pack(w_codes)], [len(w_codes)])
     with use_threads(threads), pytest.MonkeyPatch.context() as monkeypatch:
         for module in (blas, lookup, popcount):  # however small the parts
             monkeypatch.setattr(module, "WORTH", 0)
@@ -50,8 +42,8 @@ def test_threads_change_nothing(kernel, product, threads):
 def test_matrices_of_the_same_input_are_multiplied_each_by_itself(kernel, product):
     x_codes, w_codes = product
     several = [w_codes, -w_codes[:1], w_codes[::-1]]
-    multiply = make_multiply(
-        kernel, [pack(w) for w in several], [len(w) for w in several]
+    multiply = KERNELS[kernel](
+        [pack(w) for w in several], [len(w) for w in several]
     )
     accs = multiply(x_codes)
     for acc, w in zip(accs, several, strict=True):
@@ -62,7 +54,7 @@ def test_matrices_of_the_same_input_are_multiplied_each_by_itself(kernel, produc
 def test_a_kernel_leaves_codes_and_bytes_alone(kernel):
     x_codes, packed = np.ones((2, 5), np.int8), np.zeros((3, 5), np.uint8)
     x_codes.flags.writeable = packed.flags.writeable = False  # as in a mapped file
-    [acc] = make_multiply(kernel, [packed], [12])(x_codes)
+    [acc] = KERNELS[kernel]([packed], [12])(x_codes)
     assert_array_equal(acc, np.full((2, 12), -5, np.int32), strict=True)
 
 
@@ -75,14 +67,14 @@ def test_more_columns_than_float32_holds_are_exact(kernel, columns, code):
     w_codes = np.ones((5, N), np.int8)
     w_codes[1:, -1] = 0  # with an odd code an odd sum, the first that float32 lacks
     w_codes[2:, ::2] = -1
-    [acc] = make_multiply(kernel, [pack(w_codes)], [5])(x_codes)
+    [acc] = KERNELS[kernel]([pack(w_codes)], [5])(x_codes)
     assert_array_equal(
         acc, code * w_codes.sum(axis=1, dtype=np.int32)[None], strict=True
     )
 
 
 @every_kernel
-@pytest.mark.parametrize("T", [1, FEW + 1])
+@pytest.mark.parametrize("T", [1, auto.FEW + 1])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", sorted({*matrices(parse_config(CONFIG)).values()}))
 def test_the_matrices_of_2b4t_are_exact(kernel, T, threads, shape):
@@ -90,7 +82,7 @@ def test_the_matrices_of_2b4t_are_exact(kernel, T, threads, shape):
     x_codes = rng.integers(-128, 128, (T, shape[1]), np.int8)
     w_codes = rng.integers(-1, 2, shape, np.int8)
     with use_threads(threads):
-        [acc] = make_multiply(kernel, [pack(w_codes)], [shape[0]])(x_codes)
+        [acc] = KERNELS[kernel]([pack(w_codes)], [shape[0]])(x_codes)
     # Below 2**24 every whole number is a float32.
     product = x_codes.astype(np.float32) @ w_codes.astype(np.float32).T
     assert_array_equal(acc, product.astype(np.int32), strict=True)
@@ -98,9 +90,12 @@ def test_the_matrices_of_2b4t_are_exact(kernel, T, threads, shape):
 
 def test_an_unknown_kernel_is_refused_by_name():
     with pytest.raises(ValueError, match="kernel must be one of .*masks.*, got 'cuda'"):
-        check_kernel("cuda")
-    with pytest.raises(ValueError, match="got 'cuda'"):
-        make_multiply("cuda", [], [])
+        find_kernel("cuda")
+
+
+def test_a_kernel_may_be_a_function():
+    assert find_kernel(blas.prepare) is blas.prepare
+    assert find_kernel("lookup") is lookup.prepare
 
 
 def test_an_index_names_a_table_and_seven_weights():
@@ -115,27 +110,33 @@ def test_an_index_names_a_table_and_seven_weights():
     assert not found[:, 500:].any()  # where there is no activation
 
 
-@pytest.mark.parametrize("used", [0, 1, 250, 251])
-def test_auto_leaves_zeros_out_where_there_are_many(used, monkeypatch):
+@pytest.mark.parametrize(
+    ("T", "used", "way"),
+    [
+        *[(1, 0, "sparse"), (1, 250, "sparse"), (1, 251, "few"), (1, 1000, "few")],
+        *[(auto.FEW, 250, "sparse"), (auto.FEW, 251, "few")],
+        *[(auto.FEW + 1, 0, "many"), (auto.FEW + 1, 1000, "many")],
+    ],
+)
+def test_auto_chooses_by_tokens_and_columns_used(T, used, way, monkeypatch):
+    assert auto.choose(T, used, 1000) == way
     rng = np.random.default_rng(used)
     w_codes = rng.integers(-1, 2, (6, 1000), np.int8)
-    x_codes = np.zeros((FEW, 1000), np.int8)
-    x_codes[1, rng.permutation(1000)[:used]] = rng.integers(1, 128, used)
-    multiply = make_multiply("auto", [pack(w_codes[:5]), pack(w_codes[5:])], [5, 1])
-    assert_array_equal(
-        np.hstack(multiply(x_codes)), ternary_matmul(x_codes, w_codes), strict=True
-    )
-    monkeypatch.delattr(lookup, "lookup_matmul")
-    if used > 250:  # a quarter
-        with pytest.raises(AttributeError):
-            multiply(x_codes)
-    else:
-        multiply(x_codes)
+    x_codes = np.zeros((T, 1000), np.int8)
+    x_codes[T // 2, rng.permutation(1000)[:used]] = rng.integers(1, 128, used)
+    called = []
 
+    def spied(name, matmul):
+        return lambda x, w: called.append((name, x.shape)) or matmul(x, w)
 
-@pytest.mark.parametrize("T", [1, FEW, FEW + 1])
-def test_auto_looks_up_for_few_tokens_only(T, monkeypatch):
-    multiply = make_multiply("auto", [pack(np.eye(4, dtype=np.int8))], [4])
-    x_codes = np.ones((T, 4), np.int8)
-    monkeypatch.setattr(lookup, "lookup_matmul", lambda x, indices: np.zeros((T, 4)))
-    assert multiply(x_codes)[0].any() == (T > FEW)
+    for module, name in ((blas, "blas_matmul"), (lookup, "lookup_matmul")):
+        monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
+    multiply = auto.prepare([pack(w_codes[:5]), pack(w_codes[5:])], [5, 1])
+    acc = np.hstack(multiply(x_codes))
+    assert_array_equal(acc, ternary_matmul(x_codes, w_codes), strict=True)
+    expected = {
+        "few": [("lookup_matmul", (T, 1000))],  # both matrices joined
+        "many": 2 * [("blas_matmul", (T, 1000))],
+        "sparse": 2 * [("blas_matmul", (T, used))],
+    }
+    assert called == expected[way]
