@@ -48,9 +48,13 @@ from minibitnet.arrays import F32, F64
 from minibitnet.bitlinear import BitLinear, bit_linear
 from minibitnet.cache import KVCache
 from minibitnet.config import Config
+from minibitnet.kernels.threads import split
 from minibitnet.rmsnorm import rms_norm
 from minibitnet.rope import rotate
 from minibitnet.stages import stage
+
+
+WORTH = 2**16  # multiplications for each query head that are worth a thread
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,16 @@ def attend(q: F32, keys: F32, values: F32) -> F32:
     G, S, d = keys.shape
     attn = np.empty((T, G, H // G, d), np.float32)
     queries = q.reshape(T, G, H // G, d).astype(np.float64)
-    for g in range(G):
-        k, v = keys[g].astype(np.float64), values[g].astype(np.float64)  # (S, d)
-        for t, end in enumerate(range(S - T + 1, S + 1)):  # the token sees s < end
-            weights = softmax(queries[t, g] @ k[:end].T * d**-0.5)  # (H // G, end)
-            attn[t, g] = weights @ v[:end]  # rounded to float32 here, once
+
+    def work(first: int, last: int) -> None:
+        k, v = np.empty((2, S, d))  # float64, used again for each group
+        for g in range(first, last):
+            k[:], v[:] = keys[g], values[g]
+            for t, end in enumerate(range(S - T + 1, S + 1)):  # the token sees s < end
+                weights = softmax(queries[t, g] @ k[:end].T * d**-0.5)  # (H // G, end)
+                attn[t, g] = weights @ v[:end]  # rounded to float32 here, once
+
+    split(work, G, WORTH // (T * S * d))
     return attn.reshape(T, H, d)
 
 

@@ -313,7 +313,7 @@ def read(model: nn.Module, ids: np.ndarray) -> tuple[dict[str, np.ndarray], bool
         watch.doubt > ACTIVATION_MARGIN
         and weight_doubt(model) > WEIGHT_MARGIN
         and (first - second).min() > ARGMAX_MARGIN * logits.abs().max()
-        and len(most likely.unique()) > len(ids) / 4  # it does not say the same always
+        and len(likely.unique()) > len(ids) / 4  # it does not say the same always
     )
     hidden = torch.stack(watch.hidden).numpy()
     return {"ids": ids, "hidden": hidden, "logits": logits.numpy()}, bool(fit)
