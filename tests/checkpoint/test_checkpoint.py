@@ -192,13 +192,17 @@ def test_without_a_head_the_embedding_is_one_unless_the_config_says_no(copy):
         mb.load(directory)
 
 
-def test_an_embedding_of_another_float_is_used_as_it_is(copy):
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_an_embedding_of_another_float_is_used_as_it_is(copy, dtype):
     directory, arrays = copy
     expected = logits(directory)
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        if name in arrays:
-            arrays[name] = bf16.widen(arrays[name])
-    write(directory, arrays)
+    names = {"model.embed_tokens.weight", "lm_head.weight"} & arrays.keys()
+    wide = {name: bf16.widen(arrays[name]).astype(dtype) for name in names}
+    if dtype == np.float16:  # which rounds the smallest
+        rounded = {name: array.astype(np.float32) for name, array in wide.items()}
+        write(directory, arrays | rounded)
+        expected = logits(directory)
+    write(directory, arrays | wide)
     assert_array_equal(logits(directory), expected, strict=True)
 
 
