@@ -2,7 +2,7 @@
 
 In this order
     `jsonfile`      a JSON object, each key checked as it is taken
-    `tensorheader`  where the arrays of a safetensors file lie, checked
+    `tensorheader`  where the arrays of a safetensors file are, checked
     `tensorfile`    a safetensors file: a header and bytes
     `published`     what is published about 2B4T
     `hub`           a model's files from the Hugging Face hub

@@ -1,9 +1,9 @@
 """The header of a safetensors file: read with care, and checked before it is believed.
 
-The header says where each array lies. A file comes from somebody else, and with a wrong
-offset one would compute with the bytes of another array. So it must describe the bytes
-behind it end to end, without gap or overlap, and each array must be as long as its
-dtype and shape say.
+The header says where each array begins and ends. A file comes from somebody else, and
+with a wrong offset one would compute with the bytes of another array. So it must
+describe the bytes behind it end to end, without gap or overlap, and each array must be
+as long as its dtype and shape say.
 
 Notes
 -----
