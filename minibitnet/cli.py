@@ -2,12 +2,14 @@
 
 Each subcommand is a module of `minibitnet.commands` with two functions:
 ``add_arguments`` says what it takes, ``run`` does it. What was asked for goes to
-standard output; progress, timing and complaints go to standard error. A user's mistake
-is one line and exit status 2.
+standard output; progress, timing and errors go to standard error. A user's mistake is
+one line and exit status 2.
 
 Examples
 --------
 >>> main(["generate", "Once upon a time", "--model", "no/such/place/here"])
+2
+>>> main(["bench", "--rounds", "0"])
 2
 """
 
@@ -15,6 +17,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import minibitnet
 from minibitnet.commands import (
@@ -44,10 +47,18 @@ COMMANDS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are a line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse a command line."""
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line."""
-    args = make_parser().parse_args(argv)
     try:
+        args = make_parser().parse_args(argv)
         status = int(COMMANDS[args.command].run(args))
         sys.stdout.flush()  # a reader that has left is noticed here, not at exit
         return status
@@ -64,9 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The grammar of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="minibitnet", description="BitNet b1.58 2B4T in pure NumPy."
-    )
+    parser = Parser(prog="minibitnet", description="BitNet b1.58 2B4T in pure NumPy.")
     parser.add_argument(
         "--version", action="version", version=f"minibitnet {minibitnet.__version__}"
     )

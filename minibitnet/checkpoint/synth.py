@@ -1,8 +1,8 @@
 """A random checkpoint in the real layout.
 
 The real weights are a download of 1.2 GB. A file of the same size with the same header,
-whose weights are drawn at random, loads through the same code and takes the same time and
-memory; only what it says is noise. Small ones, of any shape, serve tests and
+whose weights are drawn at random, loads through the same code and takes the same time
+and memory; only what it says is noise. Small ones, of any shape, serve tests and
 experiments.
 
 Notes
@@ -31,14 +31,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from minibitnet import bf16
 from minibitnet.arrays import U8
 from minibitnet.checkpoint.configfile import Stored, parse_config, parse_stored
 from minibitnet.config import Config
-from minibitnet.files.published import GENERATION_CONFIG, SCALE_RANGE, ZERO_SHARE
-from minibitnet.files.tensorfile import WEIGHTS, Spec, write_tensors
+from minibitnet.files.progress import progress_bar
+from minibitnet.files.published import (
+    CODE_COUNTS,
+    CONFIG,
+    GENERATION_CONFIG,
+    SCALE_RANGE,
+)
+from minibitnet.files.tensorfile import WEIGHTS, write_tensors
+from minibitnet.files.tensorheader import Spec
 from minibitnet.packing import CODES_PER_BYTE, SHIFTS
 from minibitnet.weights import (
     ATTN_NORM,
@@ -60,10 +66,22 @@ GAINS = {
     FFN_SUB_NORM: 2.3,
     "model.norm": 0.1,
 }
+# A config.json of a model that runs in no time, with room for a token of each byte
+SMALL = CONFIG | {
+    "hidden_size": 256,
+    "intermediate_size": 688,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "vocab_size": 259,
+    "max_position_embeddings": 512,
+    "bos_token_id": 257,
+    "eos_token_id": 258,
+}
 
 
 def write_checkpoint(
-    directory: Path, content: Mapping[str, Any], seed: int = 0, quiet: bool = True
+    directory: Path, content: Mapping[str, Any], seed: int = 0
 ) -> Path:
     """A random packed checkpoint with this config.json; returns the directory.
 
@@ -77,14 +95,12 @@ def write_checkpoint(
     directory.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     total = sum(spec.nbytes for spec in specs.values())
-    with tqdm(
-        total=total, desc="writing", unit="B", unit_scale=True, disable=quiet
-    ) as bar:
+    with progress_bar(total, "writing", unit="B") as advance:
 
         def make(name: str) -> Iterator[NDArray[Any]]:
             for piece in random_array(name, specs[name], rng):
                 yield piece
-                bar.update(piece.nbytes)
+                advance(piece.nbytes)
 
         write_tensors(directory / WEIGHTS, specs, make)
     write_json(directory / "config.json", content)
@@ -134,8 +150,8 @@ def random_array(
 
 def byte_table() -> U8:
     """65,536 packed bytes, sorted, each as often as its four codes are likely."""
-    other = (1 - ZERO_SHARE) / 2
-    share = {0: other, 1: ZERO_SHARE, 2: other}  # of each stored value, code + 1
+    total = sum(CODE_COUNTS.values())
+    share = {code + 1: n / total for code, n in CODE_COUNTS.items()}  # as stored
     fours = np.array(list(product(share, repeat=CODES_PER_BYTE)))  # (81, 4)
     expected = TABLE * np.prod(np.vectorize(share.get)(fours), axis=1)
     ends = np.rint(np.cumsum(expected)).astype(int)

@@ -1,13 +1,18 @@
 """What the command ``minibitnet`` can do: one module for each subcommand.
 
-===============================  ======================================================
-`minibitnet.commands.generate`   continue a text
-`minibitnet.commands.chat`       talk with a model
-`minibitnet.commands.inspect`    what a checkpoint holds, and where its bytes go
-`minibitnet.commands.download`   fetch a model from the hub
-`minibitnet.commands.synth`      write a random checkpoint in the real layout
-`minibitnet.commands.train`      train a small ternary model on text files
-`minibitnet.commands.doctor`     whether all is well here
-`minibitnet.commands.options`    the options that several of them take
-===============================  ======================================================
+A command reads its options, calls the library and prints; what it knows belongs to the
+library.
+
+In this order
+    `generate`  continue a text
+    `chat`      talk with a model
+    `inspect`   what a checkpoint holds, and where its bytes go
+    `download`  fetch a model from the hub
+    `synth`     write a random checkpoint in the real layout
+    `train`     train a small ternary model on text files
+    `bench`     how fast, and in how much memory
+    `costs`     count bytes, operations and joules
+    `course`    copy the notebooks and start Jupyter
+    `doctor`    whether all is well here
+    `options`   the options that several of them take
 """

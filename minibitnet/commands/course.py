@@ -21,20 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("bitnet-course"),
         metavar="DIR",
-        help="where to (bitnet-course); what is there already stays as it is",
+        help="where to (bitnet-course); existing files are kept",
     )
-    parser.add_argument("--solutions", action="store_true", help="the answers, too")
+    parser.add_argument("--solutions", action="store_true", help="copy the answers too")
     parser.add_argument("--no-jupyter", action="store_true", help="copy only")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Copy what is not there yet; start Jupyter.
-
-    Raises
-    ------
-    ValueError
-        If Jupyter is not installed.
-    """
+    """Copy what is not there yet; start Jupyter."""
     home = next(home for home in HOMES if (home / "notebooks").is_dir())
     files = [(file, args.directory / to) for file, to in choose(home, args.solutions)]
     new = [(file, to) for file, to in files if not to.exists()]
@@ -58,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def choose(home: Path, solutions: bool) -> Iterator[tuple[Path, Path]]:
-    """The files of the course, and where each goes."""
+    """The files of the course, each with where it goes."""
     yield home / "CHEATSHEET.md", Path("CHEATSHEET.md")
     notebooks = home / "notebooks"
     patterns = ["README.md", "[0-9]*.ipynb", "data/*"]

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from minibitnet.commands.doctor import check_hashes
 from minibitnet.files.hub import download, is_hub_id
 from minibitnet.files.published import HUB_ID
+from minibitnet.golden.selftest import check_hashes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Download; print where the files lie.
-
-    Raises
-    ------
-    ValueError
-        If the id is not one.
-    """
+    """Download, print where the files are; 1 if 2B4T's are not the published ones."""
     if not is_hub_id(args.id):
         raise ValueError(f"id must be owner/name, got {args.id!r}")
     directory = download(args.id, args.directory)

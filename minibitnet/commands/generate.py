@@ -32,45 +32,29 @@ def run(args: argparse.Namespace) -> int:
         (model, _), tokenizer = options.load_model(args), None
         ids = parse_ids(args.ids)
     clock = Clock(len(ids))
-    tokens = clock.watch(
-        generate(
-            model,
-            ids,
-            max_new_tokens=args.max_new_tokens,
-            temperature=args.temperature,
-            top_k=args.top_k,
-            top_p=args.top_p,
-            seed=args.seed,
-        )
-    )
-    pieces = (
-        (f"{token} " for token in tokens)
-        if tokenizer is None
-        else tokenizer.stream(tokens)
-    )
+    generated = generate(model, ids, seed=args.seed, **options.sampling(args))
+    tokens = clock.watch(generated)
+    pieces = tokenizer.stream(tokens) if tokenizer else map("{} ".format, tokens)
     if args.json:
         text = "".join(pieces)
-        written = clock.tokens
-        report = {"ids": ids, "new_ids": written, "text": text if tokenizer else None}
-        options.print_json(report | {"seconds": clock.seconds})
-        return 0
-    if tokenizer is not None:
-        print(args.prompt, end="", flush=True)
-    for piece in pieces:
-        options.print_piece(piece)
-    print()
-    print(clock.summary(), file=sys.stderr)
+        report = {"ids": ids, "new_ids": clock.tokens, "seconds": clock.seconds}
+        options.print_json(report | {"text": text if tokenizer else None})
+    else:
+        write_text(args.prompt or "", pieces)
+        print(clock.summary(), file=sys.stderr)
     return 0
 
 
-def parse_ids(text: str) -> list[int]:
-    """Token ids from a text.
+def write_text(prompt: str, pieces: Iterable[str]) -> None:
+    """Write the prompt, and what follows as it comes."""
+    print(prompt, end="", flush=True)
+    for piece in pieces:
+        options.print_piece(piece)
+    print()
 
-    Raises
-    ------
-    ValueError
-        If something else stands there.
-    """
+
+def parse_ids(text: str) -> list[int]:
+    """Token ids from a text, with commas or spaces between them."""
     words = text.replace(",", " ").split()
     if not all(word.isdecimal() for word in words):
         raise ValueError(

@@ -2,21 +2,19 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
 from minibitnet.checkpoint import find_directory
+from minibitnet.checkpoint.inspect import (
+    Counts,
+    count_bytes,
+    count_matrices,
+    find_faults,
+    sum_by_kind,
+)
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.commands.options import print_json
-from minibitnet.files.tensorfile import Tensor
 from minibitnet.stories import BUILT_IN
-from minibitnet.packing import SHIFTS
-
-PARTS = ("ternary matrices", "embedding and head", "norms", "scales", "headers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report."""
+    """Print the report; 1 if something in it is wrong."""
     directory = find_directory(args.model)
-    config, stored, tensors = open_checkpoint(directory)
-    codes = count_codes(tensors)
+    checkpoint = open_checkpoint(directory)
+    codes = count_matrices(checkpoint)
     report: dict[str, Any] = {
         "directory": str(directory),
-        "config": vars(config) | vars(stored),
-        "bytes": count_bytes(tensors.values()),
+        "config": vars(checkpoint.config) | vars(checkpoint.stored),
+        "bytes": count_bytes(checkpoint.tensors.values()),
         "codes": codes,
         "warnings": find_faults(codes),
     }
@@ -52,69 +50,22 @@ def run(args: argparse.Namespace) -> int:
                 "shape": list(t.array.shape),
                 "bytes": t.array.nbytes,
             }
-            for t in tensors.values()
+            for t in checkpoint.tensors.values()
         ]
     print_json(report) if args.json else print_report(report)
     return 1 if report["warnings"] else 0
 
 
-def part_of(tensor: Tensor) -> str:
-    """Which part of a model an array belongs to."""
-    if tensor.name.endswith("_scale"):
-        return "scales"
-    if "norm" in tensor.name or tensor.name.endswith("_ln.weight"):
-        return "norms"
-    return "ternary matrices" if "_proj" in tensor.name else "embedding and head"
-
-
-def count_bytes(tensors: Iterable[Tensor]) -> dict[str, int]:
-    """How many bytes each part takes."""
-    sizes = dict.fromkeys(PARTS, 0)
-    files: set[Path] = set()
-    for tensor in tensors:
-        sizes[part_of(tensor)] += tensor.array.nbytes
-        files.add(tensor.file)
-    sizes["headers"] = sum(file.stat().st_size for file in files) - sum(sizes.values())
-    return sizes
-
-
-def count_codes(tensors: dict[str, Tensor]) -> dict[str, list[int]]:
-    """How often each code stands in each packed matrix."""
-    packed = [t for t in tensors.values() if t.dtype == "U8" and "_proj" in t.name]
-    counts = {}
-    for tensor in tqdm(packed, "counting", leave=False, delay=2, disable=None):
-        by_byte = np.bincount(tensor.array.reshape(-1), minlength=256)
-        by_code = np.zeros(4, int)
-        for shift in SHIFTS:
-            stored = (np.arange(256) >> shift) & 3
-            by_code += np.bincount(stored, by_byte, minlength=4).astype(int)
-        counts[tensor.name] = by_code.tolist()
-    return counts
-
-
-def find_faults(codes: dict[str, list[int]]) -> list[str]:
-    """What no trained model has: a download that broke off looks like this."""
-    faults = []
-    for name, (minus, _, plus, unused) in codes.items():
-        if unused:
-            faults.append(f"{name}: {unused} codes are 3, which is unused")
-        if not minus or not plus:
-            faults.append(f"{name}: has no {'-1' if not minus else '+1'}")
-    return faults
-
-
 def print_report(report: dict[str, Any]) -> None:
-    """Print for a person to read."""
-    print(report["directory"])
-    config = report["config"]
-    print("\nconfig")
-    for key, value in config.items():
+    """Print for people."""
+    print(f"{report['directory']}\n\nconfig")
+    for key, value in report["config"].items():
         print(f"  {key:24} {value}")
     total = sum(report["bytes"].values())
     print(f"\nbytes {total:>28,}")
     for part, size in report["bytes"].items():
         print(f"  {part:18} {size:>14,}  {size / total:6.1%}")
-    print_histogram(report["codes"])
+    print_shares(report["codes"])
     for tensor in report.get("tensors", ()):
         name, dtype, shape, size = tensor.values()
         print(f"  {name:52} {dtype:4} {' x '.join(map(str, shape)):>14} {size:>12,}")
@@ -122,17 +73,13 @@ def print_report(report: dict[str, Any]) -> None:
         print(f"minibitnet: {warning}", file=sys.stderr)
 
 
-def print_histogram(codes: dict[str, list[int]]) -> None:
+def print_shares(codes: dict[str, Counts]) -> None:
     """Print the shares of -1, 0 and +1, for each kind of matrix and in all."""
     if not codes:
         print("\nno packed matrices: full-precision masters are quantized on loading")
         return
-    kinds: dict[str, Any] = {}
-    for name, counts in codes.items():
-        kind = name.split(".")[-2]
-        kinds[kind] = kinds.get(kind, 0) + np.array(counts)
-    kinds["all"] = sum(kinds.values())
     print(f"\n{'codes':10} {'weights':>15} {'-1':>8} {'0':>8} {'+1':>8}")
-    for kind, counts in kinds.items():
-        shares = " ".join(f"{share:8.2%}" for share in counts[:3] / counts.sum())
-        print(f"  {kind:9} {counts.sum():>14,} {shares}")
+    for kind, counts in sum_by_kind(codes).items():
+        total = sum(counts)
+        shares = " ".join(f"{count / total:8.2%}" for count in counts[:3])
+        print(f"  {kind:9} {total:>14,} {shares}")

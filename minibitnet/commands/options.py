@@ -3,6 +3,8 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from minibitnet.checkpoint import load
 from minibitnet.kernels import KERNELS
@@ -17,6 +19,24 @@ KEPT = {ord("\n"), ord("\t")}
 CONTROLS = {code: "\ufffd" for code in {*range(32), *range(127, 160)} - KEPT}
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number from `least` up."""
+
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {least} up, got {text!r}"
+            )
+        return int(text)
+
+    return whole
+
+
+def some(text: str) -> tuple[int, ...]:
+    """A type for argparse: whole numbers from 1 up, with commas between."""
+    return tuple(map(at_least(1), text.split(",")))
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Which model, and how to compute."""
     parser.add_argument(
@@ -28,7 +48,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threads",
-        type=int,
+        type=at_least(1),
         metavar="N",
         help="how many compute at once (default: all cores; all give the same)",
     )
@@ -40,44 +60,26 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+# flag, type, default, letter, what it is; by default as 2B4T's generation_config.json
+SAMPLING = (
+    ("--max-new-tokens", at_least(0), 256, "N", "how many to write at most (256)"),
+    ("--temperature", float, 0.6, "X", "0 takes the most likely token (0.6)"),
+    ("--top-k", at_least(0), 0, "K", "draw from the K most likely tokens (all)"),
+    ("--top-p", float, 0.9, "P", "draw from this probability mass (0.9)"),
+    ("--seed", at_least(0), 0, "N", "same seed, same text (0)"),
+)
+
+
 def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """How to choose tokens; by default as the generation_config.json of 2B4T says."""
-    add = parser.add_argument
-    add(
-        "--max-new-tokens",
-        type=int,
-        default=256,
-        metavar="N",
-        help="at most (default 256)",
-    )
-    add(
-        "--temperature",
-        type=float,
-        default=0.6,
-        metavar="X",
-        help="0 takes the most likely token each time (default 0.6)",
-    )
-    add(
-        "--top-k",
-        type=int,
-        default=0,
-        metavar="K",
-        help="draw from K tokens (default all)",
-    )
-    add(
-        "--top-p",
-        type=float,
-        default=0.9,
-        metavar="P",
-        help="draw from this share of the odds (default 0.9)",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="same seed, same text (default 0)",
-    )
+    """How to choose tokens."""
+    for flag, kind, default, letter, what in SAMPLING:
+        parser.add_argument(flag, type=kind, default=default, metavar=letter, help=what)
+
+
+def sampling(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of `add_sampling` but the seed, as `minibitnet.generate` has them."""
+    names = ("max_new_tokens", "temperature", "top_k", "top_p")
+    return {name: getattr(args, name) for name in names}
 
 
 def load_model(args: argparse.Namespace) -> tuple[Model, Tokenizer | None]:

@@ -2,47 +2,47 @@
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
+from minibitnet.checkpoint.synth import SMALL, write_checkpoint
+from minibitnet.commands.options import at_least
 from minibitnet.files.published import CONFIG
 from minibitnet.files.tensorfile import WEIGHTS
-from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.training.vocabulary import (
     SMALLEST,
     save_vocabulary,
     train_vocabulary,
 )
 
-# flag, key of config.json, what it is, and a size that runs in no time
+# flag, key of config.json, letter
 SIZES = (
-    ("--hidden-size", "hidden_size", "D", 256),
-    ("--intermediate-size", "intermediate_size", "F", 688),
-    ("--layers", "num_hidden_layers", "L", 4),
-    ("--heads", "num_attention_heads", "H", 8),
-    ("--kv-heads", "num_key_value_heads", "G", 2),
-    ("--vocab-size", "vocab_size", "V", SMALLEST),
-    ("--context", "max_position_embeddings", "N", 512),
+    ("--hidden-size", "hidden_size", "D"),
+    ("--intermediate-size", "intermediate_size", "F"),
+    ("--layers", "num_hidden_layers", "L"),
+    ("--heads", "num_attention_heads", "H"),
+    ("--kv-heads", "num_key_value_heads", "G"),
+    ("--vocab-size", "vocab_size", "V"),
+    ("--context", "max_position_embeddings", "N"),
 )
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet synth`` takes."""
-    parser.add_argument("directory", type=Path, metavar="DIR", help="where to")
-    parser.add_argument(
+    add = parser.add_argument
+    add("directory", type=Path, metavar="DIR", help="where to")
+    add(
         "--like",
         choices=["small", "2b4t"],
         default="small",
-        help="where sizes come from that are not given (2b4t: 1.2 GB; default small)",
+        help="defaults for the sizes not given (2b4t: 1.2 GB; default small)",
     )
-    for flag, key, letter, small in SIZES:
-        parser.add_argument(
-            flag, dest=key, type=int, metavar=letter, help=f"{small}, or {CONFIG[key]}"
-        )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default 0")
-    parser.add_argument(
+    for flag, key, letter in SIZES:
+        defaults = f"{SMALL[key]}, or {CONFIG[key]}"
+        add(flag, dest=key, type=at_least(1), metavar=letter, help=defaults)
+    add("--seed", type=at_least(0), default=0, metavar="N", help="default 0")
+    add(
         "--tokenizer",
         type=Path,
         metavar="DIR",
@@ -51,13 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the files; print where they lie.
-
-    Raises
-    ------
-    ValueError
-        If there is a checkpoint already, or no tokenizer where it should be.
-    """
+    """Write the files; print where they are."""
     if (args.directory / WEIGHTS).exists():
         raise ValueError(
             f"{args.directory / WEIGHTS}: expected no such file, found one"
@@ -65,8 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.tokenizer:
         copy_tokenizer(args.tokenizer, args.directory)
     content = make_config(args)
-    quiet = not sys.stderr.isatty()
-    write_checkpoint(args.directory, content, args.seed, quiet)
+    write_checkpoint(args.directory, content, args.seed)
     if not args.tokenizer and content["vocab_size"] == SMALLEST:
         save_vocabulary(train_vocabulary([], SMALLEST), args.directory)
     print(args.directory)
@@ -74,13 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def copy_tokenizer(source: Path, directory: Path) -> None:
-    """Take the tokenizer of another checkpoint.
-
-    Raises
-    ------
-    ValueError
-        If it is not there.
-    """
+    """Take the tokenizer of another checkpoint."""
     for file in TOKENIZER_FILES:
         if not (source / file).exists():
             raise ValueError(f"{source}: expected {file}, found no such file")
@@ -91,14 +78,11 @@ def copy_tokenizer(source: Path, directory: Path) -> None:
 
 def make_config(args: argparse.Namespace) -> dict[str, Any]:
     """The config.json of the sizes that were given."""
-    content = dict(CONFIG)
-    for _, key, _, small in SIZES:
-        given = getattr(args, key)
-        if given is not None:
-            content[key] = given
-        elif args.like == "small":
-            content[key] = small
-    if content["vocab_size"] <= content["eos_token_id"]:
+    content = dict(SMALL if args.like == "small" else CONFIG)
+    for _, key, _ in SIZES:
+        if getattr(args, key) is not None:
+            content[key] = getattr(args, key)
+    if content["vocab_size"] <= CONFIG["eos_token_id"]:  # the last two ids
         content["bos_token_id"] = content["vocab_size"] - 2
         content["eos_token_id"] = content["vocab_size"] - 1
     return content

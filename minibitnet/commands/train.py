@@ -1,28 +1,27 @@
 """Train a small ternary model on text files.
 
-What comes out is a directory like any checkpoint, packed, with the masters in a
-directory inside. Beside them lie the log, a line of JSON for each step, and the state
-of the training. Run again with the same words, a training that was broken off goes on.
+The result is a directory like any checkpoint, packed, with the masters in a directory
+inside. Beside them are the log, a line of JSON for each step, and the state of the
+training. If it was interrupted, the same command resumes it.
 """
 
 import argparse
 import json
 import math
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from minibitnet.checkpoint import load
 from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.commands.options import at_least
 from minibitnet.config import Config
+from minibitnet.evaluation.score import bits_per_byte
+from minibitnet.files.progress import progress_bar
 from minibitnet.files.published import CONFIG
+from minibitnet.kernels.threads import count_threads
 from minibitnet.tokenizer import END_OF_TURN
 from minibitnet.training.adamw import AdamW
 from minibitnet.training.export import export
-from minibitnet.evaluation.score import bits_per_byte
 from minibitnet.training.loop import (
     Settings,
     draw_parameters,
@@ -46,24 +45,24 @@ from minibitnet.training.vocabulary import (
 
 # flag, type, default, letter, what it is
 OPTIONS = (
-    ("--hidden-size", int, 256, "D", "length of a token's vector"),
-    ("--intermediate-size", int, 688, "F", "length inside the feed-forward"),
-    ("--layers", int, 6, "L", "blocks"),
-    ("--heads", int, 8, "H", "query heads"),
-    ("--kv-heads", int, 2, "G", "key/value heads"),
-    ("--vocab-size", int, 4096, "V", "tokens, special ones included"),
-    ("--context", int, 256, "T", "tokens of a text"),
-    ("--texts", int, 16, "B", "texts of a batch"),
-    ("--steps", int, 1000, "N", "batches in all"),
-    ("--warmup", int, 50, "N", "steps in which the rate rises"),
-    ("--high", float, 3e-3, "X", "learning rate at the start of the first stage"),
-    ("--low", float, 1.5e-3, "X", "learning rate at the start of the second"),
+    ("--hidden-size", at_least(1), 256, "D", "length of a token's vector"),
+    ("--intermediate-size", at_least(1), 688, "F", "length inside the feed-forward"),
+    ("--layers", at_least(1), 6, "L", "blocks"),
+    ("--heads", at_least(1), 8, "H", "query heads"),
+    ("--kv-heads", at_least(1), 2, "G", "key/value heads"),
+    ("--vocab-size", at_least(1), 4096, "V", "tokens, special ones included"),
+    ("--context", at_least(1), 256, "T", "tokens of a text"),
+    ("--batch-size", at_least(1), 16, "B", "texts of a batch"),
+    ("--steps", at_least(1), 1000, "N", "batches in all"),
+    ("--warmup", at_least(0), 50, "N", "steps in which the learning rate rises"),
+    ("--peak-lr", float, 3e-3, "X", "learning rate at the start of the first stage"),
+    ("--second-lr", float, 1.5e-3, "X", "learning rate at the start of the second"),
     ("--decay", float, 0.1, "X", "weight decay at its peak"),
     ("--clip", float, 1.0, "X", "greatest length of the gradient"),
-    ("--held-out", float, 0.02, "X", "share of documents to judge by"),
-    ("--seed", int, 0, "N", "same seed, same weights"),
-    ("--threads", int, os.cpu_count() or 1, "N", "how many work at once"),
-    ("--save-every", int, 100, "N", "steps between saves"),
+    ("--held-out", float, 0.02, "X", "fraction of the documents for validation"),
+    ("--seed", at_least(0), 0, "N", "same seed, same weights"),
+    ("--threads", at_least(1), count_threads(None), "N", "how many compute at once"),
+    ("--save-every", at_least(1), 100, "N", "steps between saves"),
 )
 STATE, LOG, MASTER = "state.npz", "log.jsonl", "master"
 
@@ -72,7 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet train`` takes."""
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="texts")
-    add("--judge", type=Path, metavar="FILE", help="texts to judge by, for --held-out")
+    add(
+        "--validation",
+        type=Path,
+        metavar="FILE",
+        help="texts for validation, in place of --held-out",
+    )
     add("--out", type=Path, required=True, metavar="DIR", help="where to")
     for flag, kind, default, letter, what in OPTIONS:
         add(
@@ -81,8 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; print what the held-out documents cost."""
-    learn, judge = choose_documents(args)
+    """Train; print how well documents that were held out are predicted."""
+    learn, validation = choose_documents(args)
     args.out.mkdir(parents=True, exist_ok=True)
     inner = train_vocabulary(learn, args.vocab_size)
     content = make_config(args, inner.token_to_id)
@@ -97,19 +101,19 @@ def run(args: argparse.Namespace) -> int:
     for directory, packed in ((args.out, True), (args.out / MASTER, False)):
         export(optimizer.parameters, content, directory, packed)
         save_vocabulary(inner, directory)
-    if judge:
+    if validation:
         model, tokenizer = load(args.out)
         assert tokenizer is not None  # it has just been saved
-        cost = bits_per_byte(model, tokenizer, judge, quiet=not sys.stderr.isatty())
-        print(f"{cost:.4f} bits per byte on {len(judge)} documents held out")
+        cost = bits_per_byte(model, tokenizer, validation)
+        print(f"{cost:.4f} bits per byte on {len(validation)} documents held out")
     return 0
 
 
 def choose_documents(args: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """The documents to learn from, and those to judge by."""
+    """The documents to learn from, and those for validation."""
     documents = read_documents(args.files)
-    if args.judge:
-        return documents, read_documents([args.judge])
+    if args.validation:
+        return documents, read_documents([args.validation])
     return split_documents(documents, args.held_out)
 
 
@@ -132,8 +136,8 @@ def make_config(args: argparse.Namespace, token_to_id: Any) -> dict[str, Any]:
 def make_settings(args: argparse.Namespace) -> Settings:
     """How to train."""
     return Settings(
-        Schedule(args.steps, args.warmup, args.high, args.low, args.decay),
-        texts=args.texts,
+        Schedule(args.steps, args.warmup, args.peak_lr, args.second_lr, args.decay),
+        texts=args.batch_size,
         context=args.context,
         clip=args.clip,
         seed=args.seed,
@@ -144,19 +148,19 @@ def make_settings(args: argparse.Namespace) -> Settings:
 def run_steps(
     optimizer: AdamW, config: Config, row: Any, args: argparse.Namespace
 ) -> None:
-    """Train to the end, from the state that is there, if one is.
+    """Train to the end, from the saved state if there is one.
 
-    row (n,) -> 
+    row (n,)
     """
     state, log = args.out / STATE, args.out / LOG
     if state.exists():
         load_state(optimizer, state)
     keep_lines(log, optimizer.steps)
     settings = make_settings(args)
-    tokens = args.texts * args.context
+    tokens = args.batch_size * args.context
     with (
         log.open("a") as lines,
-        tqdm(total=args.steps, initial=optimizer.steps, desc="training") as bar,
+        progress_bar(args.steps, "training", done=optimizer.steps) as advance,
     ):
         for report in train(optimizer, config, row, settings):
             done = optimizer.steps
@@ -169,11 +173,10 @@ def run_steps(
                 lines.write(json.dumps(report) + "\n")
             speed = tokens / report["seconds"]
             bits = report["loss"] / math.log(2)
-            bar.set_postfix_str(f"{bits:.3f} bits/token, {speed:.0f} tokens/s")
-            bar.update()
+            advance(1, f"{bits:.3f} bits/token, {speed:.0f} tokens/s")
 
 
 def keep_lines(log: Path, steps: int) -> None:
-    """Cut a log off behind the last step that was saved."""
+    """Cut off what a log says of steps after the last that was saved."""
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
     log.write_text("".join(lines[:steps]))

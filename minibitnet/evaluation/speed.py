@@ -1,8 +1,15 @@
-"""What one way of computing costs: the part of a benchmark that runs by itself.
+"""How fast: tokens a second, read and written, by one way of computing.
 
-Each measurement is made in a process of its own, so that its memory is its own and
-nothing is left over from another. A cache for a long context is filled with random keys
-and values: what they are makes no difference to the time.
+A way is a kernel, or a baseline. Reading (prefill) is timed for prompts of several
+lengths, writing (decode) for several lengths of the text so far. A cache for a long
+context is filled with random keys and values: what they are makes no difference to the
+time.
+
+Notes
+-----
+What would take longer than the user's patience is left out, by a guess from what was
+measured before. The first step after loading is slow and not counted alone: of several
+decode steps the median is taken.
 """
 
 import time
@@ -12,30 +19,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minibitnet import bf16
+from minibitnet.arrays import F32, I8, I32, I64, U8
 from minibitnet.cache import KVCache
 from minibitnet.checkpoint import load
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.config import Config
-from minibitnet.arrays import I8, I32, U8
 from minibitnet.kernels.memory import peak_memory
-from minibitnet.matmul import Multiply
-from minibitnet.stages import listen
 from minibitnet.kernels.threads import split
+from minibitnet.matmul import Multiply
 from minibitnet.model import Model, forward
 from minibitnet.packing import unpack
+from minibitnet.stages import listen
 
 BASELINES = ("float32", "transformers")
 TOKENS = 5  # written to find the speed of a decode step
 SHORT = 16  # tokens of a prompt that tells how long others will take
 # From token ids and the length of the text so far to the logits of the last token
-Run = Callable[[NDArray[np.int64], int], object]
+Run = Callable[[I64, int], object]
 
 
 class Job(NamedTuple):
-    """What to measure."""
+    """What to measure, and how far to go."""
 
     directory: Path
     way: str  # a kernel or a baseline
@@ -46,12 +52,12 @@ class Job(NamedTuple):
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """Load a model, read and write."""
+    """Load a model, read and write: what it takes, in seconds, bytes and rates."""
     start = time.perf_counter()
     run, config, model = prepare(job)
     report: dict[str, Any] = {"load": time.perf_counter() - start}
     ids = np.random.default_rng(0).integers(0, config.vocab_size, 4096)
-    rate = 1 / min(decode(run, ids, 0, job.patience))  # the first step is slow
+    rate = 1 / min(time_steps(run, ids, 0, job.patience))  # the first step is slow
     short = ids[: min(SHORT, config.max_position_embeddings)]
     if len(short) / rate < job.patience:
         rate = len(short) / clock(run, short, 0)
@@ -64,9 +70,9 @@ def measure(job: Job) -> dict[str, Any]:
     for context in job.decode:
         if not seconds or min(seconds) < job.patience:
             length = min(context, longest(config))
-            seconds = list(decode(run, ids, length, job.patience))
+            seconds = list(time_steps(run, ids, length, job.patience))
             report["decode"][context] = 1 / float(np.median(seconds))
-    report["stages"] = {} if model is None else by_stage(model, ids[: len(seconds)])
+    report["stages"] = {} if model is None else time_stages(model, ids[: len(seconds)])
     return report
 
 
@@ -75,22 +81,20 @@ def longest(config: Config) -> int:
     return config.max_position_embeddings - TOKENS
 
 
-def clock(run: Run, ids: NDArray[np.int64], length: int) -> float:
-    """How long it takes to read some tokens.
+def clock(run: Run, ids: I64, length: int) -> float:
+    """Seconds to read some tokens.
 
-    ids (T,) -> 
+    ids (T,) -> seconds ()
     """
     start = time.perf_counter()
     run(ids, length)
     return time.perf_counter() - start
 
 
-def decode(
-    run: Run, ids: NDArray[np.int64], context: int, patience: float
-) -> Iterator[float]:
-    """How long decode steps take: one, and more as patience allows.
+def time_steps(run: Run, ids: I64, context: int, patience: float) -> Iterator[float]:
+    """Seconds of each decode step: of one, and of more as patience allows.
 
-    ids (T,) -> 
+    ids (T,)
     """
     spent = 0.0
     for n in range(TOKENS):
@@ -102,7 +106,7 @@ def decode(
 
 
 def prepare(job: Job) -> tuple[Run, Config, Model | None]:
-    """A model, ready to be measured."""
+    """A model ready to be measured: how it is run, its config and, if ours, itself."""
     if job.way == "transformers":
         return prepare_transformers(job)
     kernel = prepare_float32 if job.way == "float32" else job.way
@@ -112,7 +116,7 @@ def prepare(job: Job) -> tuple[Run, Config, Model | None]:
         model = replace(model, lm_head=head)
     cache = KVCache(model.config, model.config.max_position_embeddings)
 
-    def run(ids: NDArray[np.int64], length: int) -> object:
+    def run(ids: I64, length: int) -> object:
         pretend(cache, length)
         return forward(model, ids, cache, last=True)
 
@@ -120,7 +124,7 @@ def prepare(job: Job) -> tuple[Run, Config, Model | None]:
 
 
 def pretend(cache: KVCache, length: int) -> None:
-    """Make a cache as long as if a text had been read."""
+    """Make a cache as long as if a text had been read: made up, where it is longer."""
     new = slice(cache.length, max(length, cache.length))
     rng = np.random.default_rng(0)
     for array in (cache.keys, cache.values):
@@ -129,19 +133,20 @@ def pretend(cache: KVCache, length: int) -> None:
 
 
 def prepare_float32(packed: Sequence[U8], rows: Sequence[int]) -> Multiply:
-    """All weights as float32, kept in memory: the obvious way to use BLAS.
+    """A kernel that keeps all weights as float32: the obvious way to use BLAS.
 
     Sixteen times as many bytes; exact for the widths of 2B4T.
     """
-    matrices = [unpack(p, M).astype(np.float32) for p, M in zip(packed, rows, strict=True)]
+    pairs = zip(packed, rows, strict=True)
+    matrices = [unpack(p, M).astype(np.float32) for p, M in pairs]
 
     def multiply(x_codes: I8) -> list[I32]:
         x = x_codes.astype(np.float32)
-        accs = []
-        for weights in matrices:
-            parts = split(lambda a, b, w=weights: x @ w[a:b].T, len(weights))
-            accs.append(np.concatenate(parts, axis=1).astype(np.int32))
-        return accs
+        return [multiply_one(x, weights) for weights in matrices]
+
+    def multiply_one(x: F32, weights: F32) -> I32:
+        parts = split(lambda start, stop: x @ weights[start:stop].T, len(weights))
+        return np.concatenate(parts, axis=1).astype(np.int32)
 
     return multiply
 
@@ -158,16 +163,16 @@ def prepare_transformers(
     c = open_checkpoint(job.directory).config
     cache = DynamicCache()
 
-    def run(ids: NDArray[np.int64], length: int) -> object:
+    def run(ids: I64, length: int) -> object:
         nonlocal cache
         if length == 0:
             cache = DynamicCache()
-        while cache.get_seq_length() < length:  # a text that nobody has read
+        while cache.get_seq_length() < length:  # a made-up context
             missing = min(512, length - cache.get_seq_length())
             shape = (1, c.num_key_value_heads, missing, c.head_dim)
-            for L in range(c.num_hidden_layers):
+            for layer in range(c.num_hidden_layers):
                 random = torch.rand(shape, dtype=torch.bfloat16)
-                cache.update(random, random, L)
+                cache.update(random, random, layer)
         with torch.inference_mode():
             tokens = torch.from_numpy(ids)[None]
             return model(tokens, past_key_values=cache, logits_to_keep=1)
@@ -175,23 +180,23 @@ def prepare_transformers(
     return run, c, None
 
 
-def by_stage(model: Model, ids: NDArray[np.int64]) -> dict[str, float]:
-    """Where the time of a decode step goes.
+def time_stages(model: Model, ids: I64) -> dict[str, float]:
+    """Seconds of a decode step by stage, each up to where its array is made.
 
-    ids (T,) -> 
+    ids (T,)
     """
     cache = KVCache(model.config, len(ids))
     seconds: dict[str, float] = {}
     for token in ids:
         last = time.perf_counter()
 
-        def tap(name: str, array: object) -> None:
+        def listener(name: str, array: object) -> None:
             nonlocal last
             now = time.perf_counter()
             stage = name.split(".", 2)[2] if name.startswith("layers.") else name
             seconds[stage] = seconds.get(stage, 0.0) + (now - last) / len(ids)
             last = now
 
-        with listen(tap):
+        with listen(listener):
             forward(model, [int(token)], cache, last=True)
     return seconds

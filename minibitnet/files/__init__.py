@@ -1,9 +1,10 @@
 """What lies on disk or on the hub: JSON, arrays, downloads.
 
-================================  ====================================================
-`minibitnet.files.jsonfile`       a JSON object, each key checked as it is taken
-`minibitnet.files.tensorfile`     a safetensors file: a header and bytes
-`minibitnet.files.published`      what is published about 2B4T
-`minibitnet.files.hub`            a model's files from the Hugging Face hub
-================================  ====================================================
+In this order
+    `jsonfile`      a JSON object, each key checked as it is taken
+    `tensorheader`  where the arrays of a safetensors file are, checked
+    `tensorfile`    a safetensors file: a header and bytes
+    `published`     what is published about 2B4T
+    `hub`           a model's files from the Hugging Face hub
+    `progress`      a bar, where something takes more than two seconds
 """

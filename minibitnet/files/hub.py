@@ -29,7 +29,7 @@ def is_hub_id(text: str) -> bool:
 
 
 def is_whole(directory: Path) -> bool:
-    """Whether a download has not been broken off."""
+    """Whether a directory has config.json and all files of the weights."""
     index = directory / INDEX
     if index.exists():
         weights = set(read_json(index).get("weight_map", {"": ""}).values())

@@ -1,18 +1,50 @@
 """Progress bars, for what takes more than two seconds.
 
-They are drawn by tqdm, on standard error. Where tqdm is not installed there are none.
+They are drawn by tqdm, on standard error, if that is a terminal. Where tqdm is not
+installed there are none.
+
+Examples
+--------
+>>> list(progress([1, 2, 3], "counting"))
+[1, 2, 3]
+>>> with progress_bar(10, "writing", unit="B") as advance:
+...     advance(4)
+...     advance(6, note="nearly there")
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def progress(items: Iterable[Item], what: str, quiet: bool = False) -> Iterator[Item]:
+def progress(items: Iterable[Item], what: str) -> Iterator[Item]:
     """The same items, with a bar if they take more than two seconds."""
     try:
         from tqdm import tqdm
     except ImportError:
         return iter(items)
-    return iter(tqdm(items, what, leave=False, delay=2, disable=quiet or None))
+    return iter(tqdm(items, what, leave=False, delay=2, disable=None))
+
+
+@contextmanager
+def progress_bar(
+    total: int, what: str, *, unit: str = "it", done: int = 0
+) -> Iterator[Callable[..., None]]:
+    """A bar for `total` units, and ``advance(n, note="")``, which moves it on."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda n, note="": None
+        return
+    with tqdm(
+        total=total, desc=what, unit=unit, unit_scale=unit == "B", initial=done,
+        leave=False, delay=2, disable=None,
+    ) as bar:  # fmt: skip
+
+        def advance(n: int, note: str = "") -> None:
+            bar.set_postfix_str(note, refresh=False)
+            bar.update(n)
+
+        yield advance

@@ -1,6 +1,6 @@
 """What is published about microsoft/bitnet-b1.58-2B-4T: its identity and its answers.
 
-The weights are 1.2 GB and belong to nobody's repository; their hash, and what the model
+The weights are 1.2 GB, too large for a repository; their hash, and what the model
 says to a few prompts, fit on a page. With these a user's copy of the weights can be
 checked, and this package against the model's own record.
 
@@ -72,10 +72,11 @@ GENERATION_CONFIG: dict[str, Any] = {
     "top_p": 0.9,
 }
 
-ZERO_SHARE = 0.4221086  # of the 2,084,044,800 ternary weights
+# How many of the 2,084,044,800 ternary weights are -1, 0 and +1
+CODE_COUNTS = {-1: 602_163_685, 0: 879_693_294, +1: 602_187_821}
 SCALE_RANGE = (0.74609375, 4.59375)  # smallest and largest of the 210 weight_scale
 
-# Logits of these ids: the mean over the vocabulary at each place, 30 of them at place 0
+# Logits of these ids: their mean at each position, and the first 30 at position 0
 LOGITS_IDS = (128000, 128000, 1502, 25, 2650, 527, 499, 30, 128009, 72803, 25, 220)
 MEAN_LOGITS = (
     *(-1.8665, -1.7681, -1.7043, 3.7446, 2.7730, 4.7133),

@@ -13,9 +13,9 @@ Notes
     n bytes     {"name": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}, ...}
     the rest    the arrays; offsets count from here
 
-The safetensors library checks the header (lengths, offsets without gap or overlap,
-sizes that fit the shapes) before anything here believes it. It has no bfloat16 for
-NumPy, so the arrays are mapped here, a bfloat16 as uint16 (see `minibitnet.bf16`).
+The header is checked before it is believed (`minibitnet.files.tensorheader`). The
+safetensors library has no bfloat16 for NumPy, so the arrays are mapped here, a bfloat16
+as uint16 (see `minibitnet.bf16`).
 
 References
 ----------
@@ -35,8 +35,6 @@ Arrays are written the widest dtype first, then by name, as the library writes t
 """
 
 import json
-import math
-import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -46,34 +44,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.files.jsonfile import CheckpointError
+from minibitnet.files.tensorheader import STORED, Spec, check_listing, read_header
 
 WEIGHTS = "model.safetensors"  # the file of a checkpoint
 INDEX = "model.safetensors.index.json"  # or of its several files
-# The dtypes a checkpoint here may use, and what their arrays are in memory.
-STORED: dict[str, type[np.generic]] = {
-    "U8": np.uint8,
-    "BF16": np.uint16,
-    "F16": np.float16,
-    "F32": np.float32,
-}
-
-
-class Spec(NamedTuple):
-    """What the header says of an array."""
-
-    dtype: str  # as safetensors names it
-    shape: tuple[int, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """How many bytes it takes."""
-        return math.prod(self.shape) * np.dtype(STORED[self.dtype]).itemsize
 
 
 def spec_of(array: NDArray[Any]) -> Spec:
     """What the header will say of an array.
 
-    array (...) -> 
+    array (...)
     """
     names = {np.dtype(kind): name for name, kind in STORED.items()}
     return Spec(names[array.dtype], array.shape)
@@ -98,7 +78,6 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         have.
     """
     listing, data = _map_file(file)
-    listing.pop("__metadata__", None)
     tensors = {}
     for name, entry in listing.items():
         dtype, (begin, end) = entry["dtype"], entry["data_offsets"]
@@ -116,10 +95,7 @@ def _map_file(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     if file.exists() and not file.is_file():  # reading a pipe would block
         raise CheckpointError(f"{file}: expected a file, found something else")
     try:
-        _check_with_library(file)
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            listing = json.loads(stream.read(length))
+        length, listing = read_header(file)
         # asarray: the map as a plain array
         data = np.asarray(np.memmap(file, np.uint8, mode="r"))[8 + length :]
         check_listing(listing, data.size)
@@ -129,45 +105,12 @@ def _map_file(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
         ) from None
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror or error}") from None
+    listing.pop("__metadata__", None)
     return listing, data
 
 
-def _check_with_library(file: Path) -> None:
-    """Let the safetensors library, where it is installed, check the whole header."""
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError:
-        return
-    try:
-        with safe_open(file, framework="numpy"):
-            pass
-    except SafetensorError as error:
-        raise ValueError(error) from None
-
-
-def check_listing(listing: Any, size: int) -> None:
-    """Refuse a header whose arrays are not the `size` bytes behind it, end to end."""
-    if not isinstance(listing, dict):
-        raise ValueError("a header that is no object")
-    entries = [entry for name, entry in listing.items() if name != "__metadata__"]
-    end = 0
-    try:
-        for entry in sorted(entries, key=lambda entry: entry["data_offsets"]):
-            begin, stop = entry["data_offsets"]
-            shape = tuple(map(operator.index, entry["shape"]))
-            known = STORED.get(entry["dtype"])  # of another only the order is checked
-            wrong = known and math.prod(shape) * np.dtype(known).itemsize != stop - begin
-            if begin != end or stop < begin or min(shape, default=0) < 0 or wrong:
-                raise ValueError(f"an array of {shape} at bytes {begin} to {stop}")
-            end = stop
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"an entry that is none: {error!r}") from None
-    if end != size:
-        raise ValueError(f"{size} bytes of arrays, not {end}")
-
-
 def header(specs: Mapping[str, Spec]) -> bytes:
-    """The first bytes of a file that holds these arrays."""
+    """The first bytes of a file with these arrays: the header and its length."""
     listing: dict[str, object] = {"__metadata__": {"format": "pt"}}
     begin = 0
     for name in in_file_order(specs):

@@ -11,7 +11,6 @@ from numpy.testing import assert_array_equal
 import minibitnet as mb
 from minibitnet import CheckpointError, bf16
 from minibitnet.absmean import quantize_weights
-from minibitnet.weights import matrices
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.files.tensorfile import (
     INDEX,
@@ -21,6 +20,7 @@ from minibitnet.files.tensorfile import (
     write_tensors,
 )
 from minibitnet.packing import pack
+from minibitnet.weights import matrices
 
 LAYER = "model.layers.0"
 IDS = [3, 1, 4, 1, 5, 9, 2, 6]
@@ -95,7 +95,7 @@ def test_an_index_that_is_none_is_refused(copy, places):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_masters_are_quantized_on_loading(copy, dtype):
     directory, arrays = copy
-    config, _ = open_checkpoint(directory)
+    config, said, _ = open_checkpoint(directory)
     shapes = {f"{name}.weight": shape for name, shape in matrices(config).items()}
     rng = np.random.default_rng(5)
     masters, packed = {}, {}
@@ -106,7 +106,7 @@ def test_masters_are_quantized_on_loading(copy, dtype):
             w_codes, w_scale = quantize_weights(master.astype(np.float32))
             masters[name] = master
             packed[name] = pack(w_codes)
-            stored = 1 / w_scale if config.scale_divides else w_scale
+            stored = 1 / w_scale if said.scale_divides else w_scale
             packed[name + "_scale"] = np.float32([stored])
         elif not name.endswith("_scale"):
             masters[name] = packed[name] = array
@@ -192,13 +192,17 @@ def test_without_a_head_the_embedding_is_one_unless_the_config_says_no(copy):
         mb.load(directory)
 
 
-def test_an_embedding_of_another_float_is_used_as_it_is(copy):
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_an_embedding_of_another_float_is_used_as_it_is(copy, dtype):
     directory, arrays = copy
     expected = logits(directory)
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        if name in arrays:
-            arrays[name] = bf16.widen(arrays[name])
-    write(directory, arrays)
+    names = {"model.embed_tokens.weight", "lm_head.weight"} & arrays.keys()
+    wide = {name: bf16.widen(arrays[name]).astype(dtype) for name in names}
+    if dtype == np.float16:  # which rounds the smallest
+        rounded = {name: array.astype(np.float32) for name, array in wide.items()}
+        write(directory, arrays | rounded)
+        expected = logits(directory)
+    write(directory, arrays | wide)
     assert_array_equal(logits(directory), expected, strict=True)
 
 

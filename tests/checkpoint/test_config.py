@@ -3,7 +3,7 @@ import json
 import pytest
 
 from minibitnet import CheckpointError
-from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.checkpoint.configfile import parse_config, parse_stored
 from minibitnet.files.published import CONFIG, GENERATION_CONFIG
 
 LLAMA = {
@@ -16,7 +16,7 @@ LLAMA = {
 
 
 def test_both_ends_of_text_of_2b4t_stop_it():
-    assert parse_config(CONFIG, GENERATION_CONFIG).eos_token_ids == {128001, 128009}
+    assert parse_config(CONFIG, GENERATION_CONFIG).eos_token_ids == (128001, 128009)
 
 
 @pytest.mark.parametrize(
@@ -25,16 +25,20 @@ def test_both_ends_of_text_of_2b4t_stop_it():
 )
 def test_linear_class_decides_whether_the_scale_divides(linear_class, divides):
     quantization = {"quant_method": "bitnet", "linear_class": linear_class}
-    config = parse_config(CONFIG | {"quantization_config": quantization})
-    assert config.scale_divides is divides
+    stored = parse_stored(CONFIG | {"quantization_config": quantization})
+    assert stored.scale_divides is divides
+
+
+@pytest.mark.parametrize("said", [True, False, None])
+def test_the_head_is_tied_as_the_file_says_if_it_says_so(said):
+    assert parse_stored(CONFIG | {"tie_word_embeddings": said}).tied is said
 
 
 def test_a_body_of_llama_has_no_sub_norms_and_its_own_theta():
-    assert parse_config(CONFIG).sub_norms
+    assert parse_stored(CONFIG).sub_norms
+    assert not parse_stored(LLAMA).sub_norms
     without_theta = {k: v for k, v in LLAMA.items() if k != "rope_theta"}
-    config = parse_config(without_theta)
-    assert not config.sub_norms
-    assert config.rope_theta == 10_000
+    assert parse_config(without_theta).rope_theta == 10_000
 
 
 def test_without_a_model_type_the_architecture_tells():
@@ -61,15 +65,15 @@ def test_theta_is_found_where_transformers_5_writes_it():
 
 
 @pytest.mark.parametrize(
-    ("changes", "is_bitnet"),
+    ("changes", "masters"),
     [
         ({}, False),
         ({"architectures": ["BitnetForCausalLM"]}, True),
         ({"quantization_config": {"quant_method": "bitnet"}}, True),
     ],
 )
-def test_what_calls_itself_bitnet_is_taken_for_one(changes, is_bitnet):
-    assert parse_config(LLAMA | changes).is_bitnet is is_bitnet
+def test_what_calls_itself_bitnet_is_taken_for_one(changes, masters):
+    assert parse_stored(LLAMA | changes).masters is masters
 
 
 @pytest.mark.parametrize(
@@ -134,7 +138,13 @@ def test_what_the_model_cannot_do_is_refused_by_name(changes, key, expected, fou
     with pytest.raises(
         CheckpointError, match=rf"{key}: expected .*{expected}.*found.*{found}"
     ):
-        parse_config(CONFIG | changes)
+        parse_config(CONFIG | changes), parse_stored(CONFIG | changes)
+
+
+def test_end_of_text_ids_are_each_named_once_in_order():
+    twice = {"eos_token_id": [5, 3, 5]}
+    found = parse_config(CONFIG | twice, {"eos_token_id": [3, 9]}).eos_token_ids
+    assert found == (5, 3, 9)
 
 
 def test_the_shipped_config_survives_json():

@@ -1,18 +1,25 @@
+import importlib
 import io
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from test_tokenizer import directory as tokenizer_directory  # noqa: F401
 
 import minibitnet as mb
+from minibitnet import cli
 from minibitnet.cli import main
-from minibitnet.commands import chat, doctor, download, options
-from minibitnet.files import published
+from minibitnet.commands import bench, chat, doctor, download, options
+from minibitnet.commands.inspect import print_shares
+from minibitnet.evaluation import costs
+from minibitnet.files.published import CONFIG
+from minibitnet.golden.selftest import Check
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +94,14 @@ def test_generate_of_nothing_says_so(capsys, checkpoint):
     assert run(capsys, *words) == (0, "\n", "no tokens written\n")
 
 
+def test_without_a_model_it_is_the_built_in_one_and_a_line_says_so(capsys):
+    words = ("generate", "--ids", "5", "--max-new-tokens", 1, "--temperature", 0)
+    status, out, err = run(capsys, *words)
+    [expected] = mb.generate(mb.load()[0], [5], max_new_tokens=1)
+    assert (status, out) == (0, f"{expected} \n")
+    assert err.startswith(options.SMALL_MODEL)
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -96,11 +111,16 @@ def test_generate_of_nothing_says_so(capsys, checkpoint):
         (["--ids", "97"], "ids must be from 0 to 96, got 97"),
         (["--ids", "1 " * 65], "room for 64, got 65"),
         (["--ids", "1", "--kernel", "fast"], "kernel must be one of"),
-        (["--ids", "1", "--threads", "0"], "threads must be 1 or above, got 0"),
+        (["--ids", "1", "--threads", "0"], "--threads: must be a whole number from 1"),
+        (["--ids", "1", "--threads", "1.5"], "--threads: must be a whole number"),
         (["--ids", "1", "--top-p", "2"], "top_p must be above 0"),
         (["--ids", "1", "--temperature", "nan"], "temperature must be 0 or above"),
-        (["--ids", "1", "--max-new-tokens", "-1"], "max_new_tokens must be 0"),
+        (["--ids", "1", "--temperature", "x"], "--temperature: invalid float value"),
+        (["--ids", "1", "--max-new-tokens", "-1"], "--max-new-tokens: must be"),
+        (["--ids", "1", "--seed", "-1"], "--seed: must be a whole number from 0 up"),
+        (["--ids", "1", "hello"], "not allowed with argument --ids"),
         (["hello"], "text needs a tokenizer"),
+        ([], "arguments TEXT --ids is required (see minibitnet generate --help)"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(capsys, checkpoint, words, complaint):
@@ -109,6 +129,53 @@ def test_a_users_mistake_is_one_line_and_status_2(capsys, checkpoint, words, com
     assert err.startswith("minibitnet: ")
     assert complaint in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["bench", "--rounds", "0"], "--rounds: must be a whole number from 1 up"),
+        (["bench", "--threads", "2,0"], "--threads: must be a whole number from 1 up"),
+        (["bench", "--threads", ""], "--threads: must be a whole number"),
+        (["bench", "--prefill", "16,-1"], "--prefill: must be a whole number"),
+        (["bench", "--decode", "16,,2"], "--decode: must be a whole number"),
+        (["bench", "--ways", "auto,cuda"], "--ways must be of auto, masks"),
+        (["costs", "--context", "0"], "--context: must be a whole number from 1 up"),
+        (["synth", "x", "--layers", "0"], "--layers: must be a whole number"),
+        (["train", "x", "--out", "y", "--batch-size", "0"], "--batch-size: must be"),
+        (["dance"], "invalid choice: 'dance'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_a_number_that_cannot_be_is_named_by_its_option(capsys, words, complaint):
+    status, out, err = run(capsys, *words)
+    assert (status, out) == (2, "")
+    assert complaint in err
+    assert err.count("\n") == 1
+
+
+def test_every_command_has_its_line_in_the_help_and_the_table(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    listed = re.findall(
+        r"^    `(\w+)`",
+        importlib.import_module("minibitnet.commands").__doc__,
+        re.MULTILINE,
+    )
+    modules = {file.stem for file in Path(options.__file__).parent.glob("[!_]*.py")}
+    assert set(listed) == modules
+    assert [*cli.COMMANDS, "options"] == listed
+    for name in cli.COMMANDS:
+        assert re.search(rf"^ +{name} +\w+", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_tells_what_it_takes(capsys, name):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    out = capsys.readouterr().out
+    assert cli.COMMANDS[name].__doc__.split("\n")[0].split()[0] in out
 
 
 def test_chat_answers_each_question_from_the_whole_conversation(
@@ -128,33 +195,26 @@ def test_chat_answers_each_question_from_the_whole_conversation(
     assert (status, out) == (0, f"{text}\n")
 
 
-def test_chat_reads_again_only_from_the_first_difference(speaking):
-    reader = chat.Reader(mb.load(speaking)[0])
-    assert reader.unread([1, 2, 3]) == [1, 2, 3]
-    tokens = mb.generate(reader.model, [1, 2, 3], max_new_tokens=3, cache=reader.cache)
-    written = list(reader.note(tokens))
-    assert reader.cache.length == 5  # the last token written has not been read
-    assert reader.unread([1, 2, 3, *written, 9]) == [written[-1], 9]
-    assert reader.unread([1, 2, 4]) == [4]
-    assert reader.cache.length == 2
-    assert reader.unread([1, 2]) == [2]  # there must be something to read
+def test_chat_drops_the_oldest_turns_when_the_context_is_full(
+    capsys, speaking, monkeypatch
+):
+    questions = 6 * ["the whole wide world"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(questions)))
+    seen = []
+    whole = chat.fit
 
+    def noted(tokenizer, messages, room):
+        seen.append((len(messages), len(whole(tokenizer, messages, room))))
+        return whole(tokenizer, messages, room)
 
-def test_chat_forgets_the_oldest_turn_when_the_context_is_full(capsys, speaking):
-    _, tokenizer = mb.load(speaking)
-    turn = [
-        {"role": "user", "content": "hello"},
-        {"role": "assistant", "content": "world"},
-    ]
-    system = [{"role": "system", "content": "Say."}]
-    messages = system + 2 * turn + turn[:1]
-    room = len(tokenizer.chat(system + turn + turn[:1]))
-    assert len(chat.fit(tokenizer, messages, room)) == room
-    assert messages == system + turn + turn[:1]
-    assert "forgotten" in capsys.readouterr().err
-    with pytest.raises(chat.PromptTooLongError, match="room for 7"):
-        chat.fit(tokenizer, messages, 7)
-    assert messages == system + turn + turn[:1]  # nothing is forgotten in vain
+    monkeypatch.setattr(chat, "fit", noted)
+    words = ("chat", "--model", speaking, "--max-new-tokens", 2)
+    status, _, err = run(capsys, *words)
+    dropped = [before - after for before, after in seen]
+    assert (status, err.count(chat.FULL)) == (0, sum(map(bool, dropped)))
+    assert any(dropped)
+    # what was dropped is not in the next turn: one question and one answer more
+    assert [before for before, _ in seen[1:]] == [after + 2 for _, after in seen[:-1]]
 
 
 def test_chat_goes_on_after_a_question_that_is_too_long(capsys, speaking, monkeypatch):
@@ -191,22 +251,28 @@ def test_an_interrupted_answer_stays_in_the_conversation(capsys, speaking, monke
 
 
 def test_inspect_tells_where_the_bytes_go(capsys, checkpoint):
-    status, out, _ = run(capsys, "inspect", checkpoint, "--json")
+    status, out, _ = run(capsys, "inspect", checkpoint, "--json", "--tensors")
     report = json.loads(out)
     size = (checkpoint / "model.safetensors").stat().st_size
     assert (status, sum(report["bytes"].values())) == (0, size)
-    # D = 40, F = 50, H * d = 24, G * d = 12; rows by fours, rounded up
-    quarter = 6 * 40 + 2 * 3 * 40 + 10 * 24 + 2 * 13 * 40 + 10 * 50
-    assert report["bytes"]["ternary matrices"] == 3 * quarter
-    assert report["bytes"]["scales"] == 3 * 7 * 2
+    assert report["config"]["hidden_size"] == 40
+    assert report["config"]["sub_norms"] is (report["config"]["hidden_act"] == "relu2")
+    assert len(report["codes"]) == 3 * 7
+    names = {tensor["name"]: tensor["shape"] for tensor in report["tensors"]}
+    assert names["model.norm.weight"] == [40]
     assert report["warnings"] == []
 
 
 def test_inspect_for_people(capsys, checkpoint):
     status, out, err = run(capsys, "inspect", checkpoint, "--tensors")
     assert (status, err) == (0, "")
-    for text in ("hidden_size", "ternary matrices", "down_proj", "model.norm.weight"):
-        assert text in out
+    rows = [line.split() for line in out.splitlines()]
+    assert ["hidden_size", "40"] in rows
+    assert ["model.norm.weight", "BF16", "40", "80"] in rows
+    assert ["model.layers.0.mlp.down_proj.weight", "U8", "10", "x", "50", "500"] in rows
+    [together] = [row for row in rows if row[:1] == ["all"]]
+    # as many as 2B4T has, which `synth` draws by
+    assert float(together[3].rstrip("%")) == pytest.approx(42.2, abs=2)
 
 
 def test_inspect_warns_of_weights_that_are_all_zero(capsys, checkpoint, tmp_path):
@@ -223,9 +289,7 @@ def test_inspect_warns_of_weights_that_are_all_zero(capsys, checkpoint, tmp_path
 
 
 def test_inspect_of_masters_counts_no_codes(capsys):
-    from minibitnet.commands.inspect import print_histogram
-
-    print_histogram({})
+    print_shares({})
     assert "quantized on loading" in capsys.readouterr().out
 
 
@@ -242,11 +306,11 @@ def test_synth_like_2b4t_takes_other_sizes_too(capsys, tmp_path):
     assert (status, out) == (0, f"{tmp_path / 'a'}\n")
     config = mb.load(tmp_path / "a")[0].config
     assert (config.hidden_size, config.num_hidden_layers) == (2560, 1)
-    assert config.eos_token_ids == {63}
+    assert config.eos_token_ids == (63,)
     words = ("--like", "2b4t", "--layers", 1, "--hidden-size", 8, "--heads", 2)
     run(capsys, "synth", tmp_path / "b", *words, "--kv-heads", 1)
     config = mb.load(tmp_path / "b")[0].config
-    assert (config.vocab_size, config.eos_token_ids) == (128256, {128001, 128009})
+    assert (config.vocab_size, config.eos_token_ids) == (128256, (128001, 128009))
 
 
 def test_doctor_finds_all_well_here(capsys):
@@ -256,17 +320,17 @@ def test_doctor_finds_all_well_here(capsys):
     assert [check["passed"] for check in json.loads(out)["checks"]] == [True, True]
 
 
-def test_doctor_finds_a_kernel_that_is_wrong(capsys, monkeypatch):
-    blas = doctor.KERNELS["blas"]
-
-    def wrong(packed, rows):
-        multiply = blas(packed, rows)
-        return lambda x_codes: [acc + 1 for acc in multiply(x_codes)]
-
-    monkeypatch.setitem(doctor.KERNELS, "blas", wrong)
+def test_doctor_says_what_is_wrong(capsys, monkeypatch):
+    broken = Check("a small model", False, "differs")
+    monkeypatch.setattr(doctor, "check_model", lambda: broken)
     status, out, _ = run(capsys, "doctor")
-    assert (status, out.count("FAIL")) == (1, 2)
-    assert "differ from int64: auto, blas" in out
+    assert (status, "FAIL  a small model: differs\n" in out) == (1, True)
+    assert run(capsys, "doctor", "--json")[0] == 1
+
+
+def test_doctor_tells_what_is_not_installed(monkeypatch):
+    monkeypatch.setattr(doctor, "PACKAGES", ("numpy", "no-such-package"))
+    assert "no-such-package (missing)" in doctor.describe_machine()["packages"]
 
 
 def test_doctor_tells_a_random_model_from_the_real_one(capsys, speaking):
@@ -277,41 +341,12 @@ def test_doctor_tells_a_random_model_from_the_real_one(capsys, speaking):
     assert "FAIL  published logits" in out
 
 
-def test_doctor_compares_answers_with_the_published_ones(monkeypatch):
-    class OnlyConfig:
-        class config:  # noqa: N801
-            vocab_size = 128256
-
-    logits = [[0.0] * 128256 for _ in published.LOGITS_IDS]
-    means = list(published.MEAN_LOGITS)
-    import numpy as np
-
-    logits = np.repeat(np.float32(means)[:, None], 128256, axis=1)
-    logits[0, :30] = published.FIRST_LOGITS
-    monkeypatch.setattr(doctor, "forward", lambda model, ids: logits)
-    checks = doctor.check_answers(OnlyConfig, None)
-    assert [check.passed for check in checks] == [True, True]
-    logits[3] += 1
-    logits[0, 5] -= 2
-    checks = doctor.check_answers(OnlyConfig, None)
-    assert [check.passed for check in checks] == [False, False]
-
-    class Tokenizer:
-        chat = staticmethod(lambda messages: [1])
-        decode = staticmethod(lambda ids: published.GREEDY_ANSWER)
-
-    monkeypatch.setattr(doctor, "generate", lambda *args, **kwargs: iter([1]))
-    assert doctor.check_answers(OnlyConfig, Tokenizer)[-1].passed
-
-
 def test_download_prints_where_the_files_lie_and_checks_them(
     capsys, monkeypatch, speaking
 ):
     monkeypatch.setattr(download, "download", lambda hub_id, directory: speaking)
     assert run(capsys, "download", "owner/name") == (0, f"{speaking}\n", "")
-    monkeypatch.setattr(
-        download, "check_hashes", lambda _: [doctor.Check("a", False, "b")]
-    )
+    monkeypatch.setattr(download, "check_hashes", lambda _: [Check("a", False, "b")])
     assert run(capsys, "download") == (1, f"{speaking}\n", "FAIL  a: b\n")
     status, _, err = run(capsys, "download", "bitnet")
     assert (status, "id must be owner/name" in err) == (2, True)
@@ -324,6 +359,91 @@ def test_interrupting_is_not_a_traceback(capsys, monkeypatch, checkpoint):
     monkeypatch.setattr("minibitnet.commands.generate.generate", interrupted)
     status, _, err = run(capsys, "generate", "--ids", "1", "--model", checkpoint)
     assert (status, err) == (130, "\n")
+
+
+def test_bench_has_a_row_for_each_way_and_number_of_threads(capsys, checkpoint):
+    words = ["bench", "--model", checkpoint, "--ways", "auto,masks", "--rounds", 1]
+    words += ["--threads", "1,3", "--prefill", "4,65", "--decode", 4]
+    status, out, _ = run(capsys, *words)
+    rows = [line.split("|")[1:-1] for line in out.splitlines() if line[:2] == "| "]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert status == 0
+    assert cells[0][2:] == [
+        "load, s",
+        "prefill 4",
+        "prefill 65",
+        "decode 4",
+        "peak, GB",
+    ]
+    assert [row[:2] for row in cells[1:]] == [
+        *(["auto", "1"], ["auto", "3"], ["masks", "1"], ["masks", "3"])
+    ]
+    assert [row[4] for row in cells[1:]] == 4 * ["-"]  # 65 are more than the context
+    assert "GFLOP/s, 3 threads" in out
+    assert "gate.acc" in out
+
+
+def test_bench_as_json(capsys, checkpoint, monkeypatch):
+    summary = {"load": {"median": 2, "low": 1, "high": 3}, "memory": None}
+    monkeypatch.setattr(
+        bench, "measure_rounds", lambda jobs, rounds: ({"GB/s": 9}, [summary])
+    )
+    words = ("bench", "--model", checkpoint, "--ways", "blas", "--threads", 5)
+    report = json.loads(run(capsys, *words, "--json")[1])
+    row = {"way": "blas", "threads": 5} | summary
+    assert report == {"machine": {"GB/s": 9}, "rounds": 3, "ways": [row]}
+
+
+def test_bench_measures_the_size_of_2b4t_by_default(monkeypatch):
+    def written(directory, content):
+        assert content == CONFIG
+        (directory / "config.json").write_text("{}")
+        return directory
+
+    monkeypatch.setattr(bench, "write_checkpoint", written)
+    with bench.checkpoint(None) as directory:
+        assert (directory / "config.json").exists()
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (None, "-"),
+        ({"median": 4.1, "low": 3.9, "high": 4.25}, "4.10 (3.90-4.25)"),
+        ({"median": 41.2, "low": 41.1, "high": 41.3}, "41"),
+    ],
+)
+def test_bench_shows_a_median_and_its_range(number, text):
+    assert bench.show(number) == text
+
+
+def test_costs_prints_2b4t(capsys):
+    status, out, _ = run(capsys, "costs")
+    rows = [line.split() for line in out.splitlines()]
+    assert status == 0
+    assert ["ternary", "weights", "2,084,044,800"] in rows
+    assert ["1.58", "0.412", "1.068"] in rows
+    assert ["cache", "of", "4096", "tokens,", "float32:", "0.629", "GB"] in rows
+    [head] = [row for row in rows if row[:1] == ["head"]]
+    assert head[1:] == ["328,335,360", "0", "328,335,360", "0"]
+
+
+def test_costs_counts_the_arrays_that_a_checkpoint_has(capsys, checkpoint):
+    words = ("costs", "--model", checkpoint, "--context", 10, "--json")
+    report = json.loads(run(capsys, *words)[1])
+    model, _ = mb.load(checkpoint)
+    config = model.config
+    gains = model.norm.size
+    for block in model.layers:
+        every = (block.input_layernorm, block.post_attention_layernorm)
+        every += (block.self_attn.attn_sub_norm, block.mlp.ffn_sub_norm)
+        gains += sum(gain.size for gain in every if gain is not None)
+    assert report["weights"]["norms"] == gains
+    heads = 1 if model.lm_head is model.embed_tokens else 2
+    assert report["weights"]["embedding"] == heads * 97 * 40
+    assert report["weights"]["ternary"] == costs.count_weights(config).ternary
+    assert report["cache of 10 tokens"] == costs.cache_size(config, 10)
 
 
 def command(*words):

@@ -1,0 +1,140 @@
+"""Self-test: whether the arithmetic is exact here, and a copy of 2B4T the real one.
+
+Two things may go wrong on somebody else's machine. NumPy or its BLAS may compute
+otherwise than this package takes for granted: so every kernel multiplies the largest
+numbers there can be, and a small model is run by each. And the weights may not be those
+that were published: so the files are compared by their hashes, and the model's answers
+with those on record.
+
+Notes
+-----
+The published logits and text are transformers', which computes in bfloat16. How far
+apart the two are is told. The limits below are judged from the rounding of bfloat16,
+not measured: the real weights were not at hand when they were set.
+
+Examples
+--------
+>>> check_products().line()
+'ok    integer products exact: auto, masks, blas, lookup, popcount'
+>>> compare("mean", np.float32([1, 2]), (1, 2.25), limit=0.1).line()
+'FAIL  mean: at most 0.2500 from the published ones (limit 0.1)'
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minibitnet.arrays import F32
+from minibitnet.checkpoint import load
+from minibitnet.checkpoint.synth import SMALL, write_checkpoint
+from minibitnet.decode import generate
+from minibitnet.files import published
+from minibitnet.files.progress import progress_bar
+from minibitnet.files.tensorfile import WEIGHTS
+from minibitnet.kernels import KERNELS
+from minibitnet.model import Model, forward
+from minibitnet.packing import pack
+from minibitnet.tokenizer import Tokenizer
+
+MEAN_LIMIT = 0.5  # on the mean of a position's logits
+LOGIT_LIMIT = 1.0  # on a single logit
+PIECE = 2**22  # bytes hashed at a time
+
+
+class Check(NamedTuple):
+    """Something looked at, and what was seen."""
+
+    name: str
+    passed: bool
+    detail: str
+
+    def line(self) -> str:
+        """For people to read."""
+        return f"{'ok  ' if self.passed else 'FAIL'}  {self.name}: {self.detail}"
+
+
+def check_products() -> Check:
+    """Whether every kernel returns the very same integers, the largest included."""
+    rng = np.random.default_rng(0)
+    M, N = 8, published.CONFIG["intermediate_size"]
+    x_codes = rng.integers(-128, 128, (8, N)).astype(np.int8)
+    x_codes[0] = -128
+    w_codes = rng.integers(-1, 2, (M, N)).astype(np.int8)
+    w_codes[0] = 1
+    exact = x_codes.astype(np.int64) @ w_codes.T.astype(np.int64)
+    products = {
+        name: prepare([pack(w_codes)], [M])(x_codes)[0]
+        for name, prepare in KERNELS.items()
+    }
+    wrong = [name for name, acc in products.items() if not np.array_equal(acc, exact)]
+    found = f"differ from int64: {', '.join(wrong)}" if wrong else ", ".join(KERNELS)
+    return Check("integer products exact", not wrong, found)
+
+
+def check_model() -> Check:
+    """Whether a small random model has the very same logits with every kernel."""
+    with tempfile.TemporaryDirectory() as folder:
+        directory = write_checkpoint(Path(folder), SMALL)
+        logits = {
+            kernel: forward(load(directory, kernel=kernel)[0], [1, 2, 3])
+            for kernel in KERNELS
+        }
+    other = [k for k in KERNELS if not np.array_equal(logits[k], logits["masks"])]
+    found = f"differ from masks: {', '.join(other)}" if other else ", ".join(KERNELS)
+    return Check("a small model says the same", not other, found)
+
+
+def check_hashes(directory: Path) -> list[Check]:
+    """Whether the files are the published ones of 2B4T."""
+    expected = published.FILES_SHA256 | {WEIGHTS: published.WEIGHTS_SHA256}
+    checks = []
+    for name, sha256 in expected.items():
+        file = directory / name
+        found = hash_file(file) if file.exists() else "no such file"
+        same = found == sha256
+        detail = "SHA-256 as published" if same else f"expected {sha256}, found {found}"
+        checks.append(Check(name, same, detail))
+    return checks
+
+
+def hash_file(file: Path) -> str:
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    size = file.stat().st_size
+    with file.open("rb") as stream, progress_bar(size, file.name, unit="B") as advance:
+        while piece := stream.read(PIECE):
+            digest.update(piece)
+            advance(len(piece))
+    return digest.hexdigest()
+
+
+def check_answers(model: Model, tokenizer: Tokenizer | None) -> list[Check]:
+    """Whether the model says what transformers published."""
+    if model.config.vocab_size <= max(published.LOGITS_IDS):
+        return [Check("published logits", False, "the vocabulary is not that of 2B4T")]
+    logits = forward(model, published.LOGITS_IDS)
+    first = logits[0, : len(published.FIRST_LOGITS)]
+    checks = [
+        compare("mean logits", logits.mean(axis=1), published.MEAN_LOGITS, MEAN_LIMIT),
+        compare("first logits", first, published.FIRST_LOGITS, LOGIT_LIMIT),
+    ]
+    if tokenizer is not None:
+        ids = tokenizer.chat([{"role": "user", "content": published.GREEDY_QUESTION}])
+        text = tokenizer.decode(list(generate(model, ids, max_new_tokens=20)))
+        same = text.strip() == published.GREEDY_ANSWER
+        checks.append(Check("greedy answer", same, repr(text)))
+    return checks
+
+
+def compare(name: str, found: F32, expected: Sequence[float], limit: float) -> Check:
+    """How far numbers are from published ones.
+
+    found (n,), expected (n,)
+    """
+    distance = float(np.abs(found - np.array(expected)).max())
+    detail = f"at most {distance:.4f} from the published ones (limit {limit})"
+    return Check(name, distance <= limit, detail)
