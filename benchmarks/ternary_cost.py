@@ -19,23 +19,31 @@ from dataclasses import replace
 import numpy as np
 from tqdm import tqdm
 
+from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.commands.train import (
     add_arguments,
     choose_documents,
     make_config,
     make_settings,
 )
-from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.training.adamw import AdamW
 from minibitnet.training.loop import draw_parameters, train
-from minibitnet.training.network import Rounding, forward, round_matrices
+from minibitnet.training.losses import cross_entropy
+from minibitnet.training.network import forward, round_matrices
+from minibitnet.training.straight_through import (
+    bit_linear,
+    float_linear,
+    keep_weights,
+    round_weights,
+)
 from minibitnet.training.texts import encode_documents
 from minibitnet.training.vocabulary import train_vocabulary
+from minibitnet.weights import is_ternary
 
-WAYS = {  # name: what is rounded, bits of a weight
-    "float32": (Rounding(weights=False, activations=False), 32),
-    "ternary weights": (Rounding(weights=True, activations=False), math.log2(3)),
-    "ternary weights, int8 activations": (Rounding(), math.log2(3)),
+WAYS = {  # name: how weights and activations are used, bits of a weight
+    "float32": (keep_weights, float_linear, 32),
+    "ternary weights": (round_weights, float_linear, math.log2(3)),
+    "ternary weights, int8 activations": (round_weights, bit_linear, math.log2(3)),
 }
 SMOOTH = 20  # steps, in the picture
 
@@ -49,33 +57,32 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def bits_per_byte(parameters, config, rounding, inner, documents):
-    """As `minibitnet.training.judge`, with the forward pass of the training."""
-    rounded = round_matrices(parameters, config, rounding)
+def bits_per_byte(parameters, config, settings, inner, documents):
+    """As `minibitnet.evaluation.score`, with the forward pass of the training."""
+    rounded = round_matrices(parameters, config, settings.weights)
     nats, size = 0.0, 0
     for document in documents:
         ids = encode_documents(inner, [document])[: config.max_position_embeddings + 1]
-        loss, _ = forward(
-            parameters, rounded, config, ids[None], eight_bits=rounding.activations
-        )
-        nats += loss
+        inputs, targets = ids[None, :-1], ids[1:]
+        logits, _ = forward(parameters, rounded, config, inputs, settings.linear)
+        nats += cross_entropy(logits, targets)[0]
         size += len(inner.decode(ids.tolist()).encode())  # without special tokens
     return nats / math.log(2) / size
 
 
 def run(name, config, row, inner, judge, args):
     """Train one way; its losses and what the held-out text costs."""
-    rounding, bits = WAYS[name]
-    settings = replace(make_settings(args), rounding=rounding)
+    weights, linear, bits = WAYS[name]
+    settings = replace(make_settings(args), weights=weights, linear=linear)
     optimizer = AdamW(draw_parameters(config, args.seed))
-    reports = tqdm(train(optimizer, config, row, settings), name, args.steps)
-    losses = [report["loss"] / math.log(2) for report in reports]
-    cost = bits_per_byte(optimizer.parameters, config, rounding, inner, judge)
-    weights = sum(a.size for n, a in optimizer.parameters.items() if "_proj" in n)
+    steps = tqdm(train(optimizer, config, row, settings), name, args.steps)
+    losses = [step.loss / math.log(2) for step in steps]
+    cost = bits_per_byte(optimizer.parameters, config, settings, inner, judge)
+    ternary = sum(w.size for n, w in optimizer.parameters.items() if is_ternary(n))
     return {
         "way": name,
         "bits per weight": bits,
-        "megabytes of matrices": weights * bits / 8 / 1e6,
+        "megabytes of matrices": ternary * bits / 8 / 1e6,
         "training, bits per token": float(np.mean(losses[-SMOOTH:])),
         "held out, bits per byte": cost,
         "losses": losses,

@@ -47,6 +47,7 @@ CHAT_TEMPLATE = (
     " + '<|eot_id|>' %}{{ content }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
 )
+BEGIN_OF_TEXT, END_OF_TEXT = "<|begin_of_text|>", "<|end_of_text|>"
 END_OF_TURN = "<|eot_id|>"
 
 

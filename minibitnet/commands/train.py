@@ -19,9 +19,9 @@ from minibitnet.evaluation.score import bits_per_byte
 from minibitnet.files.progress import progress_bar
 from minibitnet.files.published import CONFIG
 from minibitnet.kernels.threads import count_threads
-from minibitnet.tokenizer import END_OF_TURN
+from minibitnet.tokenizer import BEGIN_OF_TEXT, END_OF_TEXT, END_OF_TURN
 from minibitnet.training.adamw import AdamW
-from minibitnet.training.export import export
+from minibitnet.training.export import export_masters, export_packed
 from minibitnet.training.loop import (
     Settings,
     draw_parameters,
@@ -36,12 +36,7 @@ from minibitnet.training.texts import (
     read_documents,
     split_documents,
 )
-from minibitnet.training.vocabulary import (
-    BEGIN_OF_TEXT,
-    END_OF_TEXT,
-    save_vocabulary,
-    train_vocabulary,
-)
+from minibitnet.training.vocabulary import save_vocabulary, train_vocabulary
 
 # flag, type, default, letter, what it is
 OPTIONS = (
@@ -98,8 +93,9 @@ def run(args: argparse.Namespace) -> int:
         )
     optimizer = AdamW(draw_parameters(config, args.seed))
     run_steps(optimizer, config, row, args)
-    for directory, packed in ((args.out, True), (args.out / MASTER, False)):
-        export(optimizer.parameters, content, directory, packed)
+    export_packed(optimizer.parameters, content, args.out)
+    export_masters(optimizer.parameters, content, args.out / MASTER)
+    for directory in (args.out, args.out / MASTER):
         save_vocabulary(inner, directory)
     if validation:
         model, tokenizer = load(args.out)
@@ -137,7 +133,7 @@ def make_settings(args: argparse.Namespace) -> Settings:
     """How to train."""
     return Settings(
         Schedule(args.steps, args.warmup, args.peak_lr, args.second_lr, args.decay),
-        texts=args.batch_size,
+        batch_size=args.batch_size,
         context=args.context,
         clip=args.clip,
         seed=args.seed,
@@ -166,13 +162,13 @@ def run_steps(
             done = optimizer.steps
             if done % args.save_every == 0 or done == args.steps:
                 shares = share_of_codes(optimizer.parameters)
-                lines.write(json.dumps(report | {"codes": shares}) + "\n")
+                lines.write(json.dumps(report._asdict() | {"codes": shares}) + "\n")
                 lines.flush()
                 save_state(optimizer, state)
             else:
-                lines.write(json.dumps(report) + "\n")
-            speed = tokens / report["seconds"]
-            bits = report["loss"] / math.log(2)
+                lines.write(json.dumps(report._asdict()) + "\n")
+            speed = tokens / report.seconds
+            bits = report.loss / math.log(2)
             advance(1, f"{bits:.3f} bits/token, {speed:.0f} tokens/s")
 
 

@@ -6,11 +6,14 @@ gradient of the loss by its output and returns the gradients by its inputs. The 
 pass collects pullbacks; the backward pass calls them in reverse.
 
 In this order
+    `backward`          norm, rotation, attention and gate, each with its way back
     `straight_through`  rounding, which has no slope, and how gradients pass it
-    `norm`              RMSNorm
-    `rotation`          RoPE
-    `attention`         causal attention with grouped queries
-    `gate`              squared ReLU
-    `loss`              cross-entropy
+    `losses`            cross-entropy: what the token that came costs
     `network`           a block, and the whole model
+    `adamw`             from gradients to a step
+    `schedule`          learning rate and weight decay over a training
+    `vocabulary`        a tokenizer of one's own
+    `texts`             from files to batches of ids
+    `loop`              draw, compute, move, again
+    `export`            from masters to a checkpoint
 """

@@ -1,15 +1,19 @@
 """The training loop: draw, compute, move, again.
 
+Each step draws a batch of texts, computes the gradients of its mean loss, and moves the
+parameters once.
+
 Notes
 -----
-Each step cuts its batch into shares of a few texts. Threads take shares as they come,
-with BLAS held to one thread, and the gradients are added up in the order of the shares.
-So all cores work all the time, on arrays small enough to stay near a core; and the same
-seed gives the same weights to the last bit, whatever the number of threads.
+A batch is cut into micro-batches of a few texts. Threads take them as they come, with
+BLAS held to one thread, and the gradients are added up in the order of the
+micro-batches. So all cores work all the time, on arrays small enough to stay near a
+core; and the same seed gives the same weights to the last bit, whatever the number of
+threads.
 
-What a training is, between steps, is the parameters, the two running means and the
-number of the step. These are saved as they are, so a training taken up again goes on as
-if nothing had happened.
+What a training is, between steps, is the parameters, their two running means and the
+number of the step. These are saved as they are, so a training that is resumed goes on
+as if it had not been interrupted.
 """
 
 import os
@@ -18,27 +22,30 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from minibitnet.absmean import quantize_weights
 from minibitnet.config import Config
 from minibitnet.files.jsonfile import CheckpointError
+from minibitnet.kernels.threads import one_blas_thread
 from minibitnet.training.adamw import AdamW, clip
-from minibitnet.training.network import (
-    Parameters,
-    Rounding,
-    forward,
-    round_matrices,
-)
+from minibitnet.training.backward import Ids
+from minibitnet.training.losses import cross_entropy
+from minibitnet.training.network import Parameters, forward, round_matrices
 from minibitnet.training.schedule import Schedule
+from minibitnet.training.straight_through import (
+    Linear,
+    RoundWeights,
+    bit_linear,
+    round_weights,
+)
 from minibitnet.training.texts import draw_batch
 from minibitnet.weights import is_ternary, shapes
 
-SHARE = 1024  # tokens, more or less; larger arrays are slower to come by
+MICRO_BATCH = 1024  # tokens, more or less; larger arrays are slower to allocate
 
 
 @dataclass(frozen=True)
@@ -46,16 +53,28 @@ class Settings:
     """How to train."""
 
     schedule: Schedule
-    texts: int  # B, in a batch
-    context: int  # T
+    batch_size: int  # B, texts
+    context: int  # T, tokens of a text that are predicted
     clip: float = 1.0  # the greatest length of all gradients together
     seed: int = 0
     threads: int = 1
-    rounding: Rounding = Rounding()
+    weights: RoundWeights = round_weights  # or keep_weights
+    linear: Linear = bit_linear  # or float_linear
+
+
+class Step(NamedTuple):
+    """What there is to say of a step."""
+
+    step: int  # its number, from 0
+    loss: float  # in nats, the mean over tokens
+    rate: float  # the learning rate
+    decay: float  # the weight decay
+    gradient: float  # the length of all gradients together, before clipping
+    seconds: float
 
 
 def draw_parameters(config: Config, seed: int) -> Parameters:
-    """The parameters to begin with."""
+    """The parameters to begin with: gains of one, the rest normal, deviation 0.02."""
     rng = np.random.default_rng(seed)
     return {
         name: np.ones(shape, np.float32)
@@ -66,57 +85,45 @@ def draw_parameters(config: Config, seed: int) -> Parameters:
 
 
 def train(
-    optimizer: AdamW, config: Config, row: NDArray[np.integer], settings: Settings
-) -> Iterator[dict[str, float]]:
-    """Train to the end of the schedule, from where the optimizer stands.
+    optimizer: AdamW, config: Config, row: Ids, settings: Settings
+) -> Iterator[Step]:
+    """Train on a row of ids, from where the optimizer stands to the schedule's end.
 
-    row (n,) -> 
+    A step is made when the next one is asked for.
     """
-    schedule = settings.schedule
-    with (
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(settings.threads) as pool,
-    ):
+    schedule, seed = settings.schedule, settings.seed
+    with one_blas_thread(), ThreadPoolExecutor(settings.threads) as pool:
         while (step := optimizer.steps) < schedule.steps:
             start = time.perf_counter()
-            ids = draw_batch(row, settings.texts, settings.context, settings.seed, step)
+            ids = draw_batch(row, settings.batch_size, settings.context, seed, step)
             loss, gradients = compute(optimizer.parameters, config, ids, settings, pool)
-            length = clip(gradients, settings.clip)
+            clipped, length = clip(gradients, settings.clip)
             rate, decay = schedule.rate(step), schedule.decay(step)
-            optimizer.step(gradients, rate, decay)
-            yield {
-                "step": step,
-                "loss": loss,
-                "rate": rate,
-                "decay": decay,
-                "gradient": length,
-                "seconds": time.perf_counter() - start,
-            }
+            optimizer.step(clipped, rate, decay)
+            yield Step(step, loss, rate, decay, length, time.perf_counter() - start)
 
 
 def compute(
     parameters: Parameters,
     config: Config,
-    ids: NDArray[np.integer],
+    ids: Ids,
     settings: Settings,
     pool: ThreadPoolExecutor,
 ) -> tuple[float, Parameters]:
-    """Mean loss and gradients of a batch, share by share.
-
-    ids (B, T + 1) -> 
-    """
-    rounded = round_matrices(parameters, config, settings.rounding)
+    """The mean loss of a batch, ids (B, T + 1), and the gradients of all parameters."""
+    rounded = round_matrices(parameters, config, settings.weights)
     tokens = ids[:, 1:].size
-    shares = np.array_split(ids, min(len(ids), -(-tokens // SHARE)))
+    parts = min(len(ids), -(-tokens // MICRO_BATCH))  # rounded up; no text is cut
 
-    def work(share: NDArray[np.integer]) -> tuple[float, Parameters]:
-        eight_bits = settings.rounding.activations
-        loss, pullback = forward(parameters, rounded, config, share, eight_bits)
-        return loss, pullback(1 / tokens)
+    def work(texts: Ids) -> tuple[float, Parameters]:
+        inputs, targets = texts[:, :-1], texts[:, 1:].ravel()
+        logits, back = forward(parameters, rounded, config, inputs, settings.linear)
+        loss, back_loss = cross_entropy(logits, targets)
+        return float(loss), back(back_loss(1 / tokens))
 
-    results = pool.map(work, shares)
+    results = pool.map(work, np.array_split(ids, parts))
     loss, gradients = next(results)
-    for more_loss, more in results:
+    for more_loss, more in results:  # in order, whoever was done first
         loss += more_loss
         for name, gradient in gradients.items():
             gradient += more[name]
@@ -124,7 +131,7 @@ def compute(
 
 
 def share_of_codes(parameters: Parameters) -> dict[str, list[float]]:
-    """How the ternary weights are shared out."""
+    """The shares of -1, 0 and +1 in each ternary matrix, by its name."""
     return {
         name: [float((quantize_weights(w)[0] == code).mean()) for code in (-1, 0, 1)]
         for name, w in parameters.items()
@@ -132,33 +139,42 @@ def share_of_codes(parameters: Parameters) -> dict[str, list[float]]:
     }
 
 
+def state(optimizer: AdamW) -> dict[str, Any]:
+    """All that a training is, by names in a file; its arrays are not copied."""
+    return {
+        "steps": np.array(optimizer.steps),
+        **{f"parameters/{name}": w for name, w in optimizer.parameters.items()},
+        **{f"m/{name}": m for name, m in optimizer.m.items()},
+        **{f"v/{name}": v for name, v in optimizer.v.items()},
+    }
+
+
 def save_state(optimizer: AdamW, file: Path) -> None:
     """Keep a training as it stands; the file appears when it is whole."""
-    arrays: dict[str, Any] = {"steps": np.array(optimizer.steps)}
-    for kind, held in vars(optimizer).items():
-        if kind != "steps":
-            arrays |= {f"{kind}/{name}": array for name, array in held.items()}
     part = file.with_suffix(".part.npz")
-    np.savez(part, **arrays)
+    np.savez(part, **state(optimizer))
     os.replace(part, file)
 
 
 def load_state(optimizer: AdamW, file: Path) -> None:
-    """Take a training up where it was kept.
+    """Resume a training from where it was kept.
 
-    Raises
-    ------
-    CheckpointError
-        If it is of another model.
+    A CheckpointError if the file is damaged, or of another model; nothing has changed
+    then.
     """
-    with np.load(file) as kept:
-        optimizer.steps = int(kept["steps"])
-        for kind, held in vars(optimizer).items():
-            for name in held if kind != "steps" else ():
-                array = kept.get(f"{kind}/{name}")
-                if array is None or array.shape != held[name].shape:
-                    found = "none" if array is None else array.shape
-                    raise CheckpointError(
-                        f"{file}: {name}: expected {held[name].shape}, found {found}"
-                    )
-                held[name][...] = array
+    try:
+        with np.load(file) as kept:
+            found = dict(kept)
+    except (BadZipFile, EOFError, ValueError) as error:
+        raise CheckpointError(
+            f"{file}: expected the state of a training, found {error}"
+        ) from None
+    for name, array in state(optimizer).items():
+        shape = found[name].shape if name in found else "none"
+        if shape != array.shape:
+            raise CheckpointError(
+                f"{file}: {name}: expected {array.shape}, found {shape}"
+            )
+    optimizer.steps = int(found["steps"])
+    for name, array in state(optimizer).items():
+        array[...] = found[name]

@@ -1,10 +1,16 @@
 """The whole model and its gradient: pullbacks called in reverse.
 
 The forward pass is that of `minibitnet.model`, for a batch of B texts of T tokens,
-whose tokens lie one below the other: (B * T, D). Each piece leaves its pullback behind.
-The backward pass starts from the loss and calls them from the last to the first; where
-a number was used twice, its gradients add up. That is so at the residuals, at q, k and
-v (which read the same input) and at the embedding, which is the head as well.
+stacked: (B * T, D). Each piece leaves its pullback behind. The backward pass starts
+from the gradient by the logits, which a loss gives (`minibitnet.training.losses`), and
+calls the pullbacks from the last to the first::
+
+    logits, back = forward(parameters, rounded, config, inputs)
+    loss, back_loss = cross_entropy(logits, targets)
+    gradients = back(back_loss(1 / tokens))
+
+Where an array was used twice, its gradients add up. That is so at the residuals, at q,
+k and v (which read the same input) and at the embedding, which is the head as well.
 
 Parameters and gradients are dictionaries from the checkpoint's names to arrays.
 
@@ -16,56 +22,84 @@ the sum of that from the logits and that from the rows that were looked up.
 References
 ----------
 Ma et al., BitNet b1.58 2B4T Technical Report, 2025, arXiv 2504.12285, section 2.
+
+Examples
+--------
+A model without layers sees only the last token, and learns from one example that 1
+follows 0: row 1 of the embedding is to move towards what row 0 was normalized to.
+
+>>> from minibitnet.config import Config
+>>> from minibitnet.training.losses import cross_entropy
+>>> config = Config(hidden_size=2, intermediate_size=4, num_hidden_layers=0,
+...     num_attention_heads=1, num_key_value_heads=1, head_dim=2, vocab_size=3,
+...     max_position_embeddings=8, rope_theta=10000.0, rms_norm_eps=1e-5,
+...     hidden_act="relu2", eos_token_ids=())
+>>> E = np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+>>> parameters = {EMBEDDING: E, FINAL_NORM: np.ones(2)}
+>>> logits, back = forward(parameters, {}, config, np.array([[0]]))
+>>> logits.round(2)
+array([[2., 0., 0.]])
+>>> loss, back_loss = cross_entropy(logits, np.array([1]))
+>>> back(back_loss(1.0))[EMBEDDING].round(2)
+array([[ 0.79,  0.79],
+       [-0.89, -0.89],
+       [ 0.11,  0.11]])
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minibitnet.config import Config
 from minibitnet.rope import rotations
-from minibitnet.training.arrays import Floats, Pullback
-from minibitnet.training.attention import attention
-from minibitnet.training.gate import squared_relu_gate
-from minibitnet.training.loss import cross_entropy
-from minibitnet.training.norm import rms_norm
-from minibitnet.training.rotation import rotate
-from minibitnet.training.straight_through import Rounded, bit_linear, round_weights
+from minibitnet.training.backward import (
+    Floats,
+    Ids,
+    Pullback,
+    attention,
+    rms_norm,
+    rotate,
+    squared_relu_gate,
+)
+from minibitnet.training.straight_through import (
+    Linear,
+    Rounded,
+    RoundWeights,
+    bit_linear,
+    round_weights,
+)
 from minibitnet.weights import (
+    ATTN_NORM,
     ATTN_SUB_NORM,
     DOWN,
     EMBEDDING,
+    FFN_NORM,
     FFN_SUB_NORM,
     FINAL_NORM,
     GATE_UP,
     GROUPS,
     OUT,
     QKV,
+    in_layer,
 )
 
 Parameters = dict[str, Floats]
 
 
-@dataclass(frozen=True)
-class Rounding:
-    """What is rounded in the forward pass."""
-
-    weights: bool = True  # to -1, 0, +1
-    activations: bool = True  # to 8 bits
-
-
 def round_matrices(
-    parameters: Mapping[str, Floats], config: Config, rounding: Rounding
+    parameters: Mapping[str, Floats],
+    config: Config,
+    weights: RoundWeights = round_weights,
 ) -> dict[str, Rounded]:
-    """The matrices of all layers, rounded."""
+    """The matrices of all layers rounded, each group under the name of its first.
+
+    With `keep_weights` they stay as they are.
+    """
     rounded = {}
-    for L in range(config.num_hidden_layers):
+    for layer in range(config.num_hidden_layers):
         for group in GROUPS:
-            names = [f"model.layers.{L}.{name}.weight" for name in group]
-            masters = [parameters[name] for name in names]
-            rounded[names[0]] = round_weights(masters, rounding.weights)
+            names = [in_layer(layer, name) for name in group]
+            rounded[names[0]] = weights([parameters[name] for name in names])
     return rounded
 
 
@@ -73,74 +107,61 @@ def forward(
     parameters: Mapping[str, Floats],
     rounded: Mapping[str, Rounded],
     config: Config,
-    ids: NDArray[np.integer],
-    eight_bits: bool = True,
-) -> tuple[float, Callable[[float], Parameters]]:
-    """The loss of a batch, and the way back to all gradients.
+    inputs: Ids,
+    linear: Linear = bit_linear,
+) -> tuple[Floats, Callable[[Floats], Parameters]]:
+    """The logits after each token of a batch.
 
-    Parameters
-    ----------
-    parameters : dict
-        The masters.
-    rounded : dict
-        From `round_matrices`.
-    config : Config
-        Of the model.
-    ids : ndarray of shape (B, T + 1), int
-        Texts.
-    eight_bits : bool
-        Whether activations are rounded.
+    inputs (B, T) -> logits (B * T, V)
 
-    Returns
-    -------
-    loss : float
-        In nats, the sum over B * T tokens.
-    pullback : callable
-        From the gradient by the loss to the gradients by parameter.
+    The pullback, `back`, takes dlogits to the gradients by all parameters. `rounded` is
+    from `round_matrices`. With `float_linear` activations are not rounded.
     """
-    inputs, targets = ids[:, :-1].ravel(), ids[:, 1:].ravel()
+    B, ids = len(inputs), inputs.ravel()
     embedding = parameters[EMBEDDING]
-    h = embedding[inputs]
-    layers = []
-    for L in range(config.num_hidden_layers):
-        layer = Layer(parameters, rounded, config, L, eight_bits)
-        h, pull_layer = block(h, layer, len(ids))
-        layers.append(pull_layer)
-    f, norm = rms_norm(h, parameters[FINAL_NORM], config.rms_norm_eps)
-    loss, expect = cross_entropy(f @ embedding.T, targets)
+    h = embedding[ids]
+    back_blocks = []
+    for index in range(config.num_hidden_layers):
+        layer = Layer(parameters, rounded, config, index, linear)
+        h, back_block = block(h, layer, B)
+        back_blocks.append(back_block)
+    f, back_norm = rms_norm(h, parameters[FINAL_NORM], config.rms_norm_eps)
 
-    def pullback(dloss: float) -> Parameters:
-        dlogits = expect(dloss)
-        dembedding = dlogits.T @ f
-        dh, dgain = norm(dlogits @ embedding)
+    def back(dlogits: Floats) -> Parameters:
+        dembedding = dlogits.T @ f  # as the head
+        dh, dgain = back_norm(dlogits @ embedding)
         gradients = {FINAL_NORM: dgain}
-        for pull_layer in reversed(layers):
-            dh, more = pull_layer(dh)
-            gradients |= more
-        add_rows(dembedding, inputs, dh)
+        for back_block in reversed(back_blocks):
+            dh, of_layer = back_block(dh)
+            gradients |= of_layer
+        rows, sums = sum_by_row(ids, dh)
+        dembedding[rows] += sums  # as the embedding
         return gradients | {EMBEDDING: dembedding}
 
-    return float(loss), pullback
+    return f @ embedding.T, back
 
 
 class Layer:
-    """The pieces of one layer; each keeps its gradient when its pullback is called."""
+    """The weights of one layer; a pullback puts the gradient by them in `gradients`."""
 
     def __init__(
         self,
         parameters: Mapping[str, Floats],
         rounded: Mapping[str, Rounded],
         config: Config,
-        L: int,
-        eight_bits: bool,
+        index: int,
+        linear: Linear,
     ) -> None:
         self.parameters, self.rounded, self.config = parameters, rounded, config
-        self.prefix, self.eight_bits = f"model.layers.{L}.", eight_bits
+        self.index, self.linear = index, linear
         self.gradients: Parameters = {}
 
     def norm(self, x: Floats, name: str) -> tuple[Floats, Pullback]:
-        """A norm, by its name in the checkpoint."""
-        name = f"{self.prefix}{name}.weight"
+        """One of the norms, by its name in the checkpoint.
+
+        x (T, N) -> y (T, N)
+        """
+        name = in_layer(self.index, name)
         y, pullback = rms_norm(x, self.parameters[name], self.config.rms_norm_eps)
 
         def keeping(dy: Floats) -> Floats:
@@ -150,15 +171,17 @@ class Layer:
         return y, keeping
 
     def project(self, x: Floats, group: tuple[str, ...]) -> tuple[Floats, Pullback]:
-        """The product with matrices that read the same input, side by side."""
-        names = [f"{self.prefix}{name}.weight" for name in group]
-        y, pullback = bit_linear(x, self.rounded[names[0]], self.eight_bits)
+        """The products with matrices that read the same input, side by side.
+
+        x (T, N) -> y (T, M)
+        """
+        names = [in_layer(self.index, name) for name in group]
+        y, pullback = self.linear(x, self.rounded[names[0]])
         ends = np.cumsum([len(self.parameters[name]) for name in names])[:-1]
 
         def keeping(dy: Floats) -> Floats:
-            dx, dmasters = pullback(dy)
-            each = np.split(dmasters, ends)
-            self.gradients.update(zip(names, each, strict=True))
+            dx, dstacked = pullback(dy)
+            self.gradients.update(zip(names, np.split(dstacked, ends), strict=True))
             return dx
 
         return y, keeping
@@ -170,60 +193,62 @@ def block(
     """One layer: attention, then feed-forward, each added to the tokens.
 
     h (B * T, D) -> h (B * T, D)
+
+    The pullback gives dh and the gradients of the layer's parameters.
     """
-    x, attn_norm = layer.norm(h, "input_layernorm")
-    qkv, qkv_proj = layer.project(x, QKV)
-    x, mix = attention_of(qkv, layer.config, B)
-    x, attn_sub_norm = layer.norm(x, ATTN_SUB_NORM)
-    o, o_proj = layer.project(x, OUT)
+    x, back_attn_norm = layer.norm(h, ATTN_NORM)
+    qkv, back_qkv = layer.project(x, QKV)
+    x, back_attn = rotate_and_attend(qkv, layer.config, B)
+    x, back_attn_sub_norm = layer.norm(x, ATTN_SUB_NORM)
+    o, back_o = layer.project(x, OUT)
     h = h + o
-    x, ffn_norm = layer.norm(h, "post_attention_layernorm")
-    gate_up, gate_up_proj = layer.project(x, GATE_UP)
-    x, gate = squared_relu_gate(*np.split(gate_up, 2, axis=1))
-    x, ffn_sub_norm = layer.norm(x, FFN_SUB_NORM)
-    down, down_proj = layer.project(x, DOWN)
+    x, back_ffn_norm = layer.norm(h, FFN_NORM)
+    gate_up, back_gate_up = layer.project(x, GATE_UP)
+    x, back_gate = squared_relu_gate(*np.split(gate_up, 2, axis=1))
+    x, back_ffn_sub_norm = layer.norm(x, FFN_SUB_NORM)
+    down, back_down = layer.project(x, DOWN)
 
-    def pullback(dh: Floats) -> tuple[Floats, Parameters]:
-        dgate_up = np.concatenate(gate(ffn_sub_norm(down_proj(dh))), axis=1)
-        dh = dh + ffn_norm(gate_up_proj(dgate_up))
-        dqkv = mix(attn_sub_norm(o_proj(dh)))
-        return dh + attn_norm(qkv_proj(dqkv)), layer.gradients
+    def back(dh: Floats) -> tuple[Floats, Parameters]:
+        # The lines from the last to the first. What was added passes dh on unchanged.
+        dgate, dup = back_gate(back_ffn_sub_norm(back_down(dh)))
+        dgate_up = np.concatenate([dgate, dup], axis=1)
+        dh = dh + back_ffn_norm(back_gate_up(dgate_up))
+        dqkv = back_attn(back_attn_sub_norm(back_o(dh)))
+        return dh + back_attn_norm(back_qkv(dqkv)), layer.gradients
 
-    return h + down, pullback
+    return h + down, back
 
 
-def attention_of(
-    qkv: Floats, config: Config, B: int
-) -> tuple[Floats, Callable[[Floats], Floats]]:
-    """Rotation and attention of B texts.
+def rotate_and_attend(qkv: Floats, config: Config, B: int) -> tuple[Floats, Pullback]:
+    """What the tokens of each text gather; the pullback gives dqkv.
 
-    qkv (B * T, (H + 2 * G) -> y (B * T, H * d)
+    qkv (B * T, H * d + 2 * G * d) -> y (B * T, H * d)
     """
     H, G, d = config.num_attention_heads, config.num_key_value_heads, config.head_dim
     tokens = len(qkv)
     T = tokens // B
-    heads = qkv.reshape(tokens, H + 2 * G, d)
+    heads = qkv.reshape(tokens, H + 2 * G, d)  # queries, keys, values
     cos, sin = rotations(np.tile(np.arange(T), B), d, config.rope_theta)
     cos, sin = cos.astype(qkv.dtype), sin.astype(qkv.dtype)
-    turned, turn = rotate(heads[:, : H + G], cos, sin)
+    turned, back_rotate = rotate(heads[:, : H + G], cos, sin)
     turned = turned.reshape(B, T, H + G, d)
     v = heads[:, H + G :].reshape(B, T, G, d)
-    y, mix = attention(turned[:, :, :H], turned[:, :, H:], v)
+    y, back_attention = attention(turned[:, :, :H], turned[:, :, H:], v)
 
-    def pullback(dy: Floats) -> Floats:
-        dq, dk, dv = mix(dy.reshape(B, T, H, d))
+    def back(dy: Floats) -> Floats:
+        dq, dk, dv = back_attention(dy.reshape(B, T, H, d))
         dturned = np.concatenate([dq, dk], axis=2).reshape(tokens, H + G, d)
-        dheads = [turn(dturned), dv.reshape(tokens, G, d)]
+        dheads = [back_rotate(dturned), dv.reshape(tokens, G, d)]
         return np.concatenate(dheads, axis=1).reshape(tokens, -1)
 
-    return y.reshape(tokens, H * d), pullback
+    return y.reshape(tokens, H * d), back
 
 
-def add_rows(total: Floats, rows: NDArray[np.integer], values: Floats) -> None:
-    """Add each value to its row; a row may come more than once.
+def sum_by_row(ids: Ids, values: Floats) -> tuple[Ids, Floats]:
+    """Each id that occurs, once, and the sum of its values.
 
-    total (V, D), rows (T,), values (T, D) -> 
+    ids (T,), values (T, D) -> rows (N,), sums (N, D)
     """
-    order = np.argsort(rows, kind="stable")
-    firsts = np.flatnonzero(np.diff(rows[order], prepend=-1))
-    total[rows[order][firsts]] += np.add.reduceat(values[order], firsts, axis=0)
+    order = np.argsort(ids, kind="stable")
+    firsts = np.flatnonzero(np.diff(ids[order], prepend=-1))  # where another id begins
+    return ids[order][firsts], np.add.reduceat(values[order], firsts, axis=0)

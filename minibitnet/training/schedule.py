@@ -8,7 +8,7 @@ first stage and is off in the second.
 
 Notes
 -----
-With n the share of the training that is done, from 0 to 1::
+With n the part of the training that is done, from 0 to 1::
 
     n < 1/2     rate  = high * (1 + cos(pi * n)) / 2
                 decay = peak * (1 - cos(2 * pi * n)) / 2
@@ -39,21 +39,21 @@ from math import cos, pi
 class Schedule:
     """Two stages, each of half the steps."""
 
-    steps: int
-    warmup: int
+    steps: int  # in all
+    warmup: int  # steps in which the rate rises
     high: float  # the peak of the learning rate in the first stage
     low: float  # and in the second
-    peak_decay: float
+    peak_decay: float  # at the end of the first stage
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        done = step / self.steps
+        """The learning rate of a step, numbered from 0."""
+        done = step / self.steps  # n
         if done >= 1 / 2:
             return self.low * (1 + cos(pi * (2 * done - 1))) / 2
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         return warm * self.high * (1 + cos(pi * done)) / 2
 
     def decay(self, step: int) -> float:
-        """The weight decay of a step."""
+        """The weight decay of a step, numbered from 0."""
         done = step / self.steps
         return self.peak_decay * (1 - cos(2 * pi * done)) / 2 if done < 1 / 2 else 0.0

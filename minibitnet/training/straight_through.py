@@ -16,7 +16,10 @@ Notes
 
 There is no clipping mask, and no derivative through the scales: ``x_q - x`` and
 ``W_q - W`` count as constants. The product is taken of codes, which are whole numbers,
-so ``acc`` is the very integer that inference has, and is then scaled back.
+so ``acc`` is the very integer that inference has, and is then rescaled.
+
+To see what rounding costs, it can be left out: `keep_weights` stands in for
+`round_weights`, `float_linear` for `bit_linear`, either alone or both.
 
 References
 ----------
@@ -37,6 +40,13 @@ array([[-0.372]], dtype=float32)
 array([[ 0.75, -0.75]], dtype=float32)
 >>> dW.round(4)
 array([[0.5039, 1.    ]], dtype=float32)
+
+The same without any rounding:
+
+>>> y, pullback = float_linear(x, keep_weights([W]))
+>>> y, *pullback(np.ones((1, 1), np.float32))
+(array([[-0.75]], dtype=float32), array([[ 0.5, -1. ]], dtype=float32),
+ array([[0.5, 1. ]], dtype=float32))
 """
 
 from collections.abc import Callable, Sequence
@@ -46,49 +56,63 @@ import numpy as np
 
 from minibitnet.absmax import quantize_activations
 from minibitnet.absmean import quantize_weights
-from minibitnet.training.arrays import Floats
+from minibitnet.training.backward import Floats, Pullback2
 
 
 class Rounded(NamedTuple):
-    """Matrices that read the same input, one below the other, rounded."""
+    """Matrices that read the same input, stacked, as the forward pass uses them."""
 
-    codes: Floats  # (M, N): whole numbers, if they are rounded
-    scale: Floats  # (M,): multiplies; the same for all rows of a matrix
+    codes: Floats  # (M, N): whole numbers, unless the masters were kept
+    scale: Floats  # (M,): multiplies; the same in all rows of a matrix
 
 
-def round_weights(masters: Sequence[Floats], ternary: bool = True) -> Rounded:
-    """The ternary codes of masters that read the same input.
+RoundWeights = Callable[[Sequence[Floats]], Rounded]
+Linear = Callable[[Floats, Rounded], tuple[Floats, Pullback2]]
 
-    masters [(M, N)] -> 
-    """
-    if not ternary:
-        codes = np.concatenate(masters)
-        return Rounded(codes, np.ones(len(codes), codes.dtype))
-    pairs = [quantize_weights(master) for master in masters]
+
+def round_weights(masters: Sequence[Floats]) -> Rounded:
+    """The masters made ternary, each with a scale of its own, and stacked."""
     dtype = masters[0].dtype
+    pairs = [quantize_weights(master) for master in masters]
+    scales = np.array([w_scale for _, w_scale in pairs], dtype)
     return Rounded(
         np.concatenate([w_codes.astype(dtype) for w_codes, _ in pairs]),
-        np.concatenate([np.full(len(c), w_scale, dtype) for c, w_scale in pairs]),
+        np.repeat(scales, [len(master) for master in masters]),
     )
 
 
-def bit_linear(
-    x: Floats, weight: Rounded, eight_bits: bool = True
-) -> tuple[Floats, Callable[[Floats], tuple[Floats, Floats]]]:
-    """A linear layer of rounded activations and weights.
+def keep_weights(masters: Sequence[Floats]) -> Rounded:
+    """The masters themselves, stacked, with scales of one."""
+    codes = np.concatenate(masters)
+    return Rounded(codes, np.ones(len(codes), codes.dtype))
+
+
+def bit_linear(x: Floats, weight: Rounded) -> tuple[Floats, Pullback2]:
+    """The product of rounded tokens and rounded weights; the pullback gives dx and dW.
 
     x (T, N) -> y (T, M)
     """
-    if eight_bits:
-        int_codes, x_scale = quantize_activations(x)
-        x_codes = int_codes.astype(x.dtype)
-    else:
-        x_codes, x_scale = x, np.ones((len(x), 1), x.dtype)
+    int_codes, x_scale = quantize_activations(x)
+    x_codes = int_codes.astype(x.dtype)
+    # The sums are exact in float32, too: whole numbers below 2**24 for N < 132,000.
     y = (x_codes @ weight.codes.T) * (x_scale * weight.scale)
 
     def pullback(dy: Floats) -> tuple[Floats, Floats]:
         dx = (dy * weight.scale) @ weight.codes
-        dmasters = (dy * x_scale).T @ x_codes
-        return dx, dmasters
+        dW = (dy * x_scale).T @ x_codes
+        return dx, dW
+
+    return y, pullback
+
+
+def float_linear(x: Floats, weight: Rounded) -> tuple[Floats, Pullback2]:
+    """The product with the tokens as they are; the pullback gives dx and dW.
+
+    x (T, N) -> y (T, M)
+    """
+    y = (x @ weight.codes.T) * weight.scale
+
+    def pullback(dy: Floats) -> tuple[Floats, Floats]:
+        return (dy * weight.scale) @ weight.codes, dy.T @ x
 
     return y, pullback

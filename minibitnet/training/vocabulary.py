@@ -8,7 +8,7 @@ it; what is chosen here is all that makes the result a tokenizer of the kind 2B4
 Notes
 -----
 Text is first split by the pattern of Llama 3: letters with one character before them,
-numbers in threes, punctuation, line breaks, blanks. No pair is joined across a split.
+numbers in threes, punctuation, line breaks, spaces. No pair is joined across a split.
 The special tokens have the names that 2B4T uses, and ids after all others.
 
 References
@@ -32,9 +32,13 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
 
-from minibitnet.tokenizer import CHAT_TEMPLATE, END_OF_TURN
+from minibitnet.tokenizer import (
+    BEGIN_OF_TEXT,
+    CHAT_TEMPLATE,
+    END_OF_TEXT,
+    END_OF_TURN,
+)
 
-BEGIN_OF_TEXT, END_OF_TEXT = "<|begin_of_text|>", "<|end_of_text|>"
 SPECIAL = (BEGIN_OF_TEXT, END_OF_TEXT, END_OF_TURN)
 SMALLEST = 256 + len(SPECIAL)  # a token for each byte: any text, if at length
 SPLIT = (
@@ -44,14 +48,10 @@ SPLIT = (
 
 
 def train_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
-    """A byte-level tokenizer for texts.
+    """A byte-level tokenizer of at most `size` tokens, learned from texts.
 
-    Raises
-    ------
-    ValueError
-        If there is no room for the bytes.
+    A ValueError if there is no room for the bytes and the special tokens.
     """
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
     if size < SMALLEST:
         raise ValueError(f"size must be {SMALLEST} or more, got {size}")
     inner = Tokenizer(models.BPE(ignore_merges=True))
@@ -62,10 +62,12 @@ def train_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
         ]
     )
     trainer = BpeTrainer(
-        vocab_size=size - len(SPECIAL), initial_alphabet=alphabet, show_progress=False
+        vocab_size=size - len(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),  # even bytes not seen
+        show_progress=False,
     )
     inner.train_from_iterator(texts, trainer)
-    inner.add_special_tokens(list(SPECIAL))
+    inner.add_special_tokens(list(SPECIAL))  # last, so their ids are the highest
     inner.decoder = decoders.ByteLevel()
     inner.post_processor = processors.TemplateProcessing(
         single=f"{BEGIN_OF_TEXT} $A",
@@ -75,7 +77,7 @@ def train_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
 
 
 def save_vocabulary(inner: Tokenizer, directory: Path) -> None:
-    """Write tokenizer.json and tokenizer_config.json."""
+    """Write tokenizer.json and tokenizer_config.json into a directory."""
     inner.save(str(directory / "tokenizer.json"))
     page = {
         "bos_token": BEGIN_OF_TEXT,
