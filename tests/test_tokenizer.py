@@ -62,7 +62,7 @@ def test_a_text_comes_whole_when_streamed(tokenizer, text):
 
 
 def test_a_tokenizer_without_begin_of_text_puts_none(tokenizer):
-    inner = tokenizers.Tokenizer.from_str(tokenizer.inner.to_str())
+    inner = tokenizers.Tokenizer.from_str(tokenizer.inner.library.to_str())
     inner.post_processor = processors.ByteLevel()
     plain = Tokenizer(inner, None)
     assert plain.encode(WORLD) == tokenizer.encode(WORLD)[1:]
@@ -85,7 +85,7 @@ def test_a_conversation_begins_once_and_ends_where_the_answer_begins(tokenizer):
     ids = tokenizer.chat([{"role": "user", "content": "hello"}])
     assert ids == tokenizer.encode("User: hello<|eot_id|>Assistant: ")
     assert ids.count(tokenizer.bos_ids[0]) == 1
-    assert ids.count(tokenizer.inner.token_to_id(EOT)) == 1
+    assert ids.count(tokenizer.inner.library.token_to_id(EOT)) == 1
 
 
 @pytest.mark.parametrize("template", [None, "{{ messages }}"])
@@ -101,7 +101,7 @@ def test_a_text_that_is_not_utf8_is_refused(tokenizer):
 
 
 def test_a_tokenizer_that_cuts_and_pads_does_neither_here(tokenizer, tmp_path):
-    inner = tokenizers.Tokenizer.from_str(tokenizer.inner.to_str())
+    inner = tokenizers.Tokenizer.from_str(tokenizer.inner.library.to_str())
     inner.enable_truncation(3)
     inner.enable_padding(length=99)
     inner.save(str(tmp_path / "tokenizer.json"))
