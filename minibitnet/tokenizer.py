@@ -90,6 +90,7 @@ class Tokenizer:
 
     def __init__(self, inner: BPE | Library, chat_template: str | None) -> None:
         self.inner = inner
+        self.bos_ids = inner.bos_ids
         self.chat_template = chat_template
 
     def encode(self, text: str, *, bos: bool = True) -> list[int]:
@@ -117,9 +118,9 @@ class Tokenizer:
             ids = self.inner.encode(text)
         except (TypeError, UnicodeEncodeError):
             raise ValueError(f"text must be UTF-8, got {text!r:.60}") from None
-        if not bos or ids[:1] == self.inner.bos_ids:
+        if not bos or ids[:1] == self.bos_ids:
             return ids
-        return self.inner.bos_ids + ids
+        return self.bos_ids + ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, special tokens left out."""

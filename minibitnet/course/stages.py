@@ -16,7 +16,7 @@ from minibitnet import attention, bitlinear
 from minibitnet.course.attention import attend_by_turns
 from minibitnet.course.exercise import Exercise
 from minibitnet.model import Model
-from minibitnet.stages import IN_A_BLOCK
+from minibitnet.golden.names import IN_A_BLOCK
 
 F32 = NDArray[np.float32]
 Port = Callable[[Model], AbstractContextManager[Model]]
