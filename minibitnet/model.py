@@ -3,8 +3,8 @@
 A token id picks a row of the embedding. That vector passes through the blocks, and each
 block adds two things to it: what attention gathers from earlier tokens, and what the
 feed-forward makes of it. The last vector, normalized, is compared with every row of the
-head; the more it resembles a row, the more likely that token comes next. In 2B4T the head
-is the embedding itself.
+head; the more it resembles a row, the more likely that token comes next. In 2B4T the
+head is the embedding itself.
 
 Notes
 -----

@@ -1,8 +1,8 @@
 """The tokenizer: text to ids and back, and a conversation as one text.
 
 How a text becomes ids is told in `minibitnet.bpe`. The tokenizers library does the same
-by the checkpoint's own tokenizer.json, faster and for more kinds, and is used where it is
-installed. What this module adds are the two things that ports get wrong around it:
+by the checkpoint's own tokenizer.json, faster and for more kinds, and is used where it
+is installed. What this module adds are the two things that ports get wrong around it:
 exactly one begin-of-text token in front, and a chat template that is exact to the last
 space.
 
@@ -164,7 +164,7 @@ class Tokenizer:
 
 
 def render_chat(messages: Sequence[Mapping[str, str]]) -> str:
-    """A conversation as one text, by the template of 2B4T, up to where an answer begins.
+    """A conversation as one text, up to where the answer begins, as 2B4T writes it.
 
     Raises ValueError if a message lacks its role or content.
     """

@@ -3,7 +3,8 @@
 The line reads as ``x (T, N), gain (N,) -> y (T, N)``. A letter is whatever size it
 first meets in a call and must be the same wherever it stands again; ``[(T, M)]`` is a
 list of arrays, each with an M of its own; ``(...)`` is any shape, the same each time;
-``(T, V) or (V,)`` is one or the other; ``anything`` is what is still to be checked. Dtypes are those of the annotations.
+``(T, V) or (V,)`` is one or the other; ``anything`` is what is still to be checked.
+Dtypes are those of the annotations.
 """
 
 import functools
@@ -92,7 +93,7 @@ def hold(entry, value, kinds, letters, where):
 
 
 def held_to_its_line(function):
-    """The same function; a call whose arrays are not of the line is an AssertionError."""
+    """The same function; arrays that are not as its line says fail the test."""
     inputs, outputs = line_of(function)
     signature = inspect.signature(function)
     try:

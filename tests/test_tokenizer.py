@@ -12,7 +12,13 @@ from minibitnet import CheckpointError
 from minibitnet.bpe import BPE
 from minibitnet.files.published import CONFIG
 from minibitnet.stories import BUILT_IN
-from minibitnet.tokenizer import CHAT_TEMPLATE, Library, Tokenizer, load_tokenizer, render_chat
+from minibitnet.tokenizer import (
+    CHAT_TEMPLATE,
+    Library,
+    Tokenizer,
+    load_tokenizer,
+    render_chat,
+)
 
 BOS, EOT = "<|begin_of_text|>", "<|eot_id|>"
 WORLD = "Say hello to the whole wide world. "
