@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXTS = (
     "*.md",
     "benchmarks/README.md",
-    "minibitnet/models/stories/MODEL_CARD.md",
+    "minibitnet/stories/MODEL_CARD.md",
     "notebooks/README.md",
     "notebooks/solutions/README.md",
 )

@@ -3,7 +3,7 @@
 From the directory that ``minibitnet train`` made, and the text it was judged by::
 
     pip install '.[notebooks]'
-    python tools/write_model_card.py TRAINED judge.txt minibitnet/models/stories
+    python tools/write_model_card.py TRAINED judge.txt minibitnet/stories
 
 It copies the packed model, thins the log out, draws the curve, and computes every
 number of the card. The samples are the first ones, by seeds 0, 1, 2: none is picked.
@@ -105,7 +105,7 @@ def main(trained, judge_file, out):
     draw(reports, out / "training.png")
     model, tokenizer = mb.load(out)
     judge = read_documents([judge_file])
-    cost = bits_per_byte(model, tokenizer, judge, quiet=False)
+    cost = bits_per_byte(model, tokenizer, judge)
     zeros = [shares[1] for shares in reports[-1]["codes"].values()]
     weights = count_weights(model.config)
     card = TEMPLATE.read_text().format(
