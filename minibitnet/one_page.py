@@ -29,7 +29,7 @@ def load(directory):  # -> config, weights: what config.json says, and the array
     if generation.exists():  # 2B4T's config.json names only one of its two end-of-text ids
         config["eos_token_id"] = json.loads(generation.read_text())["eos_token_id"]
     for file in sorted(directory.glob("*.safetensors")):
-        data = np.memmap(file, np.uint8, "r")  # looked at where it is, in the file
+        data = np.asarray(np.memmap(file, np.uint8, "r"))  # nothing is read before it is used
         size = int.from_bytes(data[:8].tobytes(), "little")
         header, data = json.loads(data[8 : 8 + size].tobytes()), data[8 + size :]
         header.pop("__metadata__", None)
