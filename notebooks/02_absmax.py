@@ -55,10 +55,10 @@ import inspect
 
 from minibitnet.absmax import quantize_activations
 
-print(inspect.getsource(quantize_activations).split('"""')[-1])
+print(inspect.getsource(quantize_activations))
 
 # %% [markdown]
-# `axis=1` makes it one scale per row, and a row is a token. Two tokens, the second ten times smaller:
+# `axis=1` makes it one scale per row, and a row is a token: T tokens of N numbers. Two tokens, the second ten times smaller:
 
 # %%
 two = np.stack([x, x / 10])
@@ -67,7 +67,7 @@ x_codes, x_scale
 
 # %% [markdown]
 # The same codes! What differs is the scale. A token's codes do not depend on how loud it is, nor on its neighbours: they
-# are the same whether it is computed alone or in a crowd.
+# are the same whether it is computed alone or with others.
 
 # %% [markdown]
 # ## What it looks like
