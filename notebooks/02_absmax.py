@@ -97,7 +97,7 @@ left.plot(fine, np.rint(fine / x_scale[3]), lw=1)
 left.set(xlabel="activation (token 3, near zero)", ylabel="code", xlim=(-0.1, 0.1), ylim=(-8, 8))
 left.grid(alpha=0.3)
 right.bar(range(len(x)), x_scale[:, 0])
-right.set(xlabel="token", ylabel="scale");
+right.set(xlabel="token", ylabel="scale", xticks=range(0, len(x), 2));
 
 # %% [markdown]
 # How much is lost? The error of a number is at most half the scale of its token; compared with the size of the numbers it is

@@ -75,7 +75,7 @@ from minibitnet.tokenizerfile import read_bpe
 
 plain = read_bpe(BUILT_IN / "tokenizer.json")
 merges = list(plain.ranks)
-len(merges), [" ".join(map(bytes.decode, merge)) for merge in merges[:12]]
+len(merges), merges[:8]
 
 # %% [markdown]
 # The text is first split into words, numbers and signs, and no token reaches across a cut. A space goes with the word behind it.

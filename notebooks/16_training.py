@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 16. How does one train weights that cannot move a little?
 #
-# **You will be able to** take a training step on ternary weights by hand; write both gradients of a BitLinear; and say why one cannot
-# simply round a model that is there already.
+# **You will be able to** take a training step on ternary weights by hand; write both gradients of a BitLinear; and say why a
+# model that is there already cannot simply be rounded, and what repairs it.
 #
 # 45 minutes. Before: notebooks [1](01_absmean.ipynb), [5](05_bitlinear.ipynb) and [10](10_model.ipynb).
 
@@ -200,7 +200,7 @@ axes.set(xlabel="step", ylabel="bits per byte")
 axes.legend(frameon=False);
 
 # %% [markdown]
-# The ternary one follows, in the end a little behind, with a sixteenth of the bytes in its matrices. The built-in model was made the same way, with
+# The ternary one keeps up, with a sixteenth of the bytes in its matrices. The built-in model was made the same way, with
 # more of everything: see [the model card](../minibitnet/stories/MODEL_CARD.md).
 #
 # The masters are then thrown away. What is kept is codes and one scale per matrix, and inference computes what training computed:
@@ -256,7 +256,9 @@ for extra in (50, 100, 200):
     print(f"float32, then {extra:3} steps with rounding: {bits:.2f} bits per byte")
 
 # %% [markdown]
-# XXX
+# A few steps repair most of it, and soon it is as good as the one that was ternary from the beginning. So a BitNet can be made of a model
+# that is there: not by rounding it, but by training it on with the rounding. HF1BitLLM made theirs so, from Llama 3. The rounding has to be
+# there while the model learns, or at least while it learns last. (2B4T was trained with it from the beginning.)
 #
 # **The true derivative.** Move every master of a matrix up by a thousandth of the scale. How many codes notice?
 

@@ -148,7 +148,8 @@ for name, port in {"right": one_page, **PORTS}.items():
     print(f"{name}:{tokenizer.decode(new)}\n")
 
 # %% [markdown]
-# XXX
+# A and C write as small models do. B stumbles, but it is English. Who would notice?
+#
 # It takes a number to see that they are wrong: what a text costs them, in bits per byte.
 
 # %%
@@ -219,10 +220,13 @@ c.legend(frameon=False, markerscale=4);
 # another curve, straight where it should bend: another activation. Here are the three, what the page says and what the port says:
 
 # %%
+from textwrap import indent
+
 from minibitnet.course.stages import CHANGES
 
-for name, (right, wrong) in CHANGES.items():
-    print(f"{name}\n{right}\n\n{wrong}\n")
+for name, change in CHANGES.items():
+    right, wrong = (text.rstrip() for text in change)
+    print(name, indent(right, "- "), indent(wrong, "+ "), "", sep="\n")
 
 # %% [markdown]
 # C is not made up. Since the middle of 2026 Microsoft's own C++ runtime computes 2B4T so. On 2B4T it costs much more than here: the

@@ -50,11 +50,11 @@ HALVES = (
     "    return np.concatenate([first * cos - second * sin, "
     "second * cos + first * sin], axis=2)\n"
 )
-NEIGHBOURS = (
-    "    first, second = x[:, :, 0::2], x[:, :, 1::2]\n"
-    "    return np.stack([first * cos - second * sin, "
-    "second * cos + first * sin], axis=3).reshape(x.shape)\n"
-)
+NEIGHBOURS = """\
+    first, second = x[:, :, 0::2], x[:, :, 1::2]
+    pairs = [first * cos - second * sin, second * cos + first * sin]
+    return np.stack(pairs, axis=3).reshape(x.shape)
+"""
 CHANGES = {  # what the page says and what the port says
     "A": ("(x_scale * w_scale)", "(x_scale / w_scale)"),
     "B": (HALVES, NEIGHBOURS),
