@@ -148,7 +148,7 @@ import matplotlib.pyplot as plt
 counts = np.unique(np.geomspace(1, len(merges), 40).astype(int))
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
 axes.semilogx(256 + counts, [len(story) / len(cut(count)) for count in counts], "o-", ms=3)
-axes.set(xlabel="tokens in the vocabulary (256 bytes, one for each merge)", ylabel="letters a token")
+axes.set(xlabel="tokens: 256 bytes, and one for each merge", ylabel="letters a token")
 axes.set_xticks([256, 512, 1024, 2048, 4096], [256, 512, 1024, 2048, 4096])
 axes.minorticks_off();
 

@@ -257,8 +257,9 @@ for extra in (50, 100, 200):
 
 # %% [markdown]
 # A few steps repair most of it, and soon it is as good as the one that was ternary from the beginning. So a BitNet can be made of a model
-# that is there: not by rounding it, but by training it on with the rounding. HF1BitLLM made theirs so, from Llama 3. The rounding has to be
-# there while the model learns, or at least while it learns last. (2B4T was trained with it from the beginning.)
+# that is there: not by rounding it, but by training it on with the rounding. HF1BitLLM made theirs so from Llama 3, with 100 billion
+# tokens, and it came near to it. The rounding has to be there while the model learns, or at least while it learns last. (2B4T was trained
+# with it from the beginning.)
 #
 # **The true derivative.** Move every master of a matrix up by a thousandth of the scale. How many codes notice?
 

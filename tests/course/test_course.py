@@ -299,22 +299,21 @@ def test_a_port_has_one_change_and_the_page_none():
 def test_the_ports_have_the_mistakes_that_the_notebook_tells_of():
     ids = [4093, 5, 300, 17]
     config, weights = one_page.load(BUILT_IN)
-    d, theta = config["head_dim"], config["rope_theta"]
 
     def stages(page):
         page.forward(config, weights, ids, [], trace := {})
         return {n.removeprefix("layers.0."): a for n, a in trace.items()}
 
-    right, a, b, c, d_ = map(stages, (one_page, *PORTS.values(), port_d))
+    right, a, b, c, d = map(stages, (one_page, *PORTS.values(), port_d))
     scale = one_page.ternary(config, weights, "model.layers.0.self_attn.q_proj", 256)[1]
     np.testing.assert_allclose(a["q"], right["q"] / scale**2, rtol=1e-5)
     for position, head in np.ndindex(4, 8):
-        q = right["q"].reshape(4, 8, d)[position, head]
-        expected = course_rope.turned_neighbours(q, position, theta)
+        q = right["q"].reshape(4, 8, 32)[position, head]
+        expected = course_rope.turned_neighbours(q, position, config["rope_theta"])
         np.testing.assert_allclose(b["q.rope"][position, head], expected, atol=1e-5)
     silu = right["gate"] / (1 + np.exp(-right["gate"])) * right["up"]
     np.testing.assert_allclose(c["relu2_gate"], silu, rtol=1e-4, atol=1e-6)
-    with_one, with_other = (s["attn_weights"] for s in (right, d_))
+    with_one, with_other = (s["attn_weights"] for s in (right, d))
     same = [np.array_equal(*heads) for heads in zip(with_one, with_other, strict=True)]
     assert same == [h // 4 == h % 2 for h in range(8)]
 
