@@ -1,12 +1,12 @@
 # `make check`, `make test` and `make site` are what CI runs; and the course, from the wheel.
-.PHONY: check course format notebooks site test
+.PHONY: check course format notebooks same site test
 
 check:
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
-	python -m numpydoc lint $$(find minibitnet -name '*.py' -not -path '*/course/*')
+	python tools/sizes.py
 
 format:
 	ruff check --fix .
@@ -14,6 +14,11 @@ format:
 
 test:
 	python -m pytest --cov
+
+# The same integers, scales and greedy texts on other hardware, kernels, threads, cuts:
+# the table of the README. `--quick` is what CI runs.
+same:
+	python tools/same_numbers.py
 
 # Run every notebook, where `minibitnet course` copies them.
 course:

@@ -32,7 +32,8 @@ Examples
 --------
 Four query heads, two key/value heads, d = 2; one new token, the second of two. All
 queries are zero, so both tokens weigh a half. Heads 0 and 1 read the first values,
-heads 2 and 3 the second; taken by turns (head modulo 2) it would have been 2, 20, 2, 20.
+heads 2 and 3 the second; taken by turns (head modulo 2) it would have been 2, 20, 2,
+20.
 
 >>> values = np.array([[[1, 1], [3, 3]], [[10, 10], [30, 30]]], np.float32)
 >>> attn = attend(np.zeros((1, 4, 2), np.float32), np.ones_like(values), values)
@@ -52,7 +53,6 @@ from minibitnet.kernels.threads import split
 from minibitnet.rmsnorm import rms_norm
 from minibitnet.rope import rotate
 from minibitnet.stages import stage
-
 
 WORTH = 2**16  # multiplications for each query head that are worth a thread
 

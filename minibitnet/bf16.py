@@ -41,7 +41,7 @@ def widen(bits: U16 | F32) -> F32:
     bits (...) -> values (...)
     """
     if bits.dtype == np.float32:  # some checkpoints are not bfloat16
-        return bits
+        return np.asarray(bits, np.float32)
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 

@@ -17,10 +17,10 @@ Notes
 The numbers grow: squared and multiplied they pass 1e10 in the first block of 2B4T,
 which float16 cannot hold. The sub-norm over all F of them brings them back.
 
-Models of the Llama architecture have SiLU, ``g / (1 + exp(-g))``, in place of squared ReLU
-(their config.json says so; it is computed in float64 and rounded once) and no sub-norm.
-Taking one for the other still gives fluent text, which is how the mistake has gone
-unnoticed. Their gated product has the same stage name.
+Models of the Llama architecture have SiLU, ``g / (1 + exp(-g))``, in place of squared
+ReLU (their config.json says so; it is computed in float64 and rounded once) and no
+sub-norm. Taking one for the other still gives fluent text, which is how the mistake has
+gone unnoticed. Their gated product has the same stage name.
 
 References
 ----------

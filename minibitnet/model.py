@@ -3,8 +3,8 @@
 A token id picks a row of the embedding. That vector passes through the blocks, and each
 block adds two things to it: what attention gathers from earlier tokens, and what the
 feed-forward makes of it. The last vector, normalized, is compared with every row of the
-head; the more it resembles a row, the more likely that token comes next. In 2B4T the head
-is the embedding itself.
+head; the more it resembles a row, the more likely that token comes next. In 2B4T the
+head is the embedding itself.
 
 Notes
 -----
@@ -83,10 +83,10 @@ class Model:
     """All weights, and the numbers that say how to use them."""
 
     config: Config
-    embed_tokens: U16  # (V, D), the bits of bfloat16
+    embed_tokens: U16 | F32  # (V, D), the bits of bfloat16
     layers: tuple[Block, ...]
     norm: F32  # (D,)
-    lm_head: U16  # (V, D); tied: embed_tokens itself
+    lm_head: U16 | F32  # (V, D); tied: embed_tokens itself
     threads: int = 1  # how many compute at once; the result is the same
 
     @cached_property
@@ -96,9 +96,9 @@ class Model:
 
 
 def run(model: Model, ids: I64, cache: KVCache, last: bool) -> F32:
-    """The whole model: ids (T,) -> logits (T, V), or (V,) of the last token.
+    """The whole model; new keys and values go into the cache, whose length stays.
 
-    The keys and values of the new tokens are written into the cache; its length stays.
+    ids (T,) -> logits (T, V) or (V,)
     """
     config, T = model.config, len(ids)
     positions = np.arange(cache.length, cache.length + T)
@@ -178,7 +178,10 @@ def check_ids(
     config: Config,
     cache: KVCache | None,
 ) -> I64:
-    """The token ids as an array (T,), if the model can read them now."""
+    """The token ids as an array, if the model can read them now.
+
+    anything -> ids (T,)
+    """
     array = np.asarray(ids)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(

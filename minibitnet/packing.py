@@ -75,7 +75,10 @@ def unpack(packed: U8, rows: int | None = None) -> I8:
 
 
 def find_unused_code(packed: U8) -> tuple[int, int] | None:
-    """Row and column of the first byte with two bits that are 3, which is no code."""
+    """Row and column of the first byte with two bits that are 3, which is no code.
+
+    packed (R, N) -> r (), c (); None if there is no such byte
+    """
     threes = packed & (packed >> 1) & 0b01010101  # where both bits of a pair are set
     if not threes.any():
         return None

@@ -2,9 +2,9 @@
 
 Attention compares a query with keys by dot products, which know nothing of order.
 Rotary position embedding turns every pair of coordinates of a query or key by an angle
-proportional to its position in the text. A dot product of two turned vectors depends only
-on the difference of their angles, so a score sees how far apart two tokens are, and not
-where they stand.
+proportional to its position in the text. A dot product of two turned vectors depends
+only on the difference of their angles, so a score sees how far apart two tokens are,
+and not where they stand.
 
 Each pair turns at its own speed: the first by one radian a token, the last so slowly
 that it has hardly moved at the end of the context.
@@ -29,10 +29,10 @@ Su et al., RoFormer, 2021, arXiv 2104.09864, section 3.2, equations 14-15 and 34
 
 Examples
 --------
-With theta 10000 and d = 4 the two pairs turn by 1 and by 0.01 radians a token. At position
-1 coordinates 0 and 2 go from (1, 0) to (cos 1, sin 1), and 1 and 3 from (1, 0) to
-(cos 0.01, sin 0.01). Neighbours paired would have given -0.30 and 1.38 first; turning
-the other way changes the sign of both sines.
+With theta 10000 and d = 4 the two pairs turn by 1 and by 0.01 radians a token. At
+position 1 coordinates 0 and 2 go from (1, 0) to (cos 1, sin 1), and 1 and 3 from (1, 0)
+to (cos 0.01, sin 0.01). Neighbours paired would have given -0.30 and 1.38 first;
+turning the other way changes the sign of both sines.
 
 >>> x = np.array([[[1.0, 1.0, 0.0, 0.0]]], np.float32)
 >>> cos, sin = rotations(np.array([1]), head_dim=4, theta=10000.0)

@@ -2,8 +2,8 @@
 
 The logits rank all tokens. Taking the first is greedy: the same text every time, and
 often the same phrase again and again. Sampling draws instead. Temperature sharpens
-(below 1) or flattens (above 1) the probabilities; top-k and top-p cut off the unlikely tail, by
-number and by probability mass.
+(below 1) or flattens (above 1) the probabilities; top-k and top-p cut off the unlikely
+tail, by number and by probability mass.
 
 Notes
 -----

@@ -1,8 +1,8 @@
 """The tokenizer: text to ids and back, and a conversation as one text.
 
 How a text becomes ids is told in `minibitnet.bpe`. The tokenizers library does the same
-by the checkpoint's own tokenizer.json, faster and for more kinds, and is used where it is
-installed. What this module adds are the two things that ports get wrong around it:
+by the checkpoint's own tokenizer.json, faster and for more kinds, and is used where it
+is installed. What this module adds are the two things that ports get wrong around it:
 exactly one begin-of-text token in front, and a chat template that is exact to the last
 space.
 
@@ -90,6 +90,7 @@ class Tokenizer:
 
     def __init__(self, inner: BPE | Library, chat_template: str | None) -> None:
         self.inner = inner
+        self.bos_ids = inner.bos_ids
         self.chat_template = chat_template
 
     def encode(self, text: str, *, bos: bool = True) -> list[int]:
@@ -117,9 +118,9 @@ class Tokenizer:
             ids = self.inner.encode(text)
         except (TypeError, UnicodeEncodeError):
             raise ValueError(f"text must be UTF-8, got {text!r:.60}") from None
-        if not bos or ids[:1] == self.inner.bos_ids:
+        if not bos or ids[:1] == self.bos_ids:
             return ids
-        return self.inner.bos_ids + ids
+        return self.bos_ids + ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, special tokens left out."""
@@ -163,7 +164,7 @@ class Tokenizer:
 
 
 def render_chat(messages: Sequence[Mapping[str, str]]) -> str:
-    """A conversation as one text, by the template of 2B4T, up to where an answer begins.
+    """A conversation as one text, up to where the answer begins, as 2B4T writes it.
 
     Raises ValueError if a message lacks its role or content.
     """

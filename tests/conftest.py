@@ -1,11 +1,14 @@
-"""Two small random models: the body of 2B4T and the body of Llama."""
+"""Two small random models: the architecture of 2B4T and that of Llama."""
 
 import pytest
+import shapes
 from hypothesis import settings
 
 import minibitnet
-from minibitnet.files.published import CONFIG
 from minibitnet.checkpoint.synth import write_checkpoint
+from minibitnet.files.published import CONFIG
+
+shapes.hold_the_package()  # before any test takes a function from it
 
 # A slow machine is no mistake. All else stays as it is, under CI as elsewhere.
 settings.register_profile("patient", parent=settings.default, deadline=None)

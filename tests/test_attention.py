@@ -113,7 +113,7 @@ def test_keys_and_values_are_written_behind_those_held_and_in_their_layer(model)
 
 @pytest.mark.parametrize("largest", [0, 1000, 1e38])
 def test_softmax_takes_scores_of_any_size(largest):
-    scores = np.array([[largest, largest, -largest]])
+    scores = np.array([[largest, largest, -largest]], float)
     weights = np.array([[1, 1, np.exp(-min(2.0 * largest, 1000))]])
     assert_allclose(softmax(scores), weights / weights.sum(), rtol=1e-15)
 

@@ -91,10 +91,11 @@ def test_a_token_of_zeros_stays_zero_beside_a_loud_one():
 def test_a_layer_of_a_loaded_model_shows_its_weights():
     model, _ = mb.load()
     layer = model.layers[0].self_attn.qkv_proj
-    assert [unpack(p, M).shape for p, M in zip(layer.packed, layer.rows, strict=True)] == [
-        (256, 256),
+    assert layer.rows == (256, 64, 64)
+    assert [packed.shape for packed in layer.packed] == [
         (64, 256),
-        (64, 256),
+        (16, 256),
+        (16, 256),
     ]
     x_codes = np.eye(256, dtype=np.int8)  # each row picks a column of the weights
     for acc, packed, rows in zip(

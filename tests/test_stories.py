@@ -12,8 +12,8 @@ import minibitnet as mb
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.cli import main
 from minibitnet.commands import options
-from minibitnet.stories import BUILT_IN
 from minibitnet.evaluation.score import bits_per_byte
+from minibitnet.stories import BUILT_IN
 from minibitnet.training.texts import read_documents
 
 CARD = (BUILT_IN / "MODEL_CARD.md").read_text(encoding="utf-8")

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 import tokenizers
@@ -8,8 +9,16 @@ from shared import REAL, needs_shared, read_shared
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 from minibitnet import CheckpointError
+from minibitnet.bpe import BPE
 from minibitnet.files.published import CONFIG
-from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer, load_tokenizer, render_chat
+from minibitnet.stories import BUILT_IN
+from minibitnet.tokenizer import (
+    CHAT_TEMPLATE,
+    Library,
+    Tokenizer,
+    load_tokenizer,
+    render_chat,
+)
 
 BOS, EOT = "<|begin_of_text|>", "<|eot_id|>"
 WORLD = "Say hello to the whole wide world. "
@@ -64,7 +73,7 @@ def test_a_text_comes_whole_when_streamed(tokenizer, text):
 def test_a_tokenizer_without_begin_of_text_puts_none(tokenizer):
     inner = tokenizers.Tokenizer.from_str(tokenizer.inner.library.to_str())
     inner.post_processor = processors.ByteLevel()
-    plain = Tokenizer(inner, None)
+    plain = Tokenizer(Library(inner), None)
     assert plain.encode(WORLD) == tokenizer.encode(WORLD)[1:]
 
 
@@ -202,3 +211,37 @@ def test_the_prompts_of_published_answers_have_their_ids(llama3):
     cpp = greedy["bitnet_cpp_i2s"]
     assert llama3.encode(cpp["prompt"]) == cpp["prompt_ids"]
     assert llama3.decode(cpp["greedy_ids"]) == cpp["greedy_text"]
+
+
+def test_a_text_that_continues_another_begins_with_no_begin_of_text(tokenizer):
+    ids = tokenizer.encode("hello")
+    assert tokenizer.encode("hello", bos=False) == ids[1:]
+
+
+@pytest.fixture(scope="module")
+def both():
+    """The built-in tokenizer by the library, and by byte-pair encoding as here."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(sys.modules, "tokenizers", None)
+        plain = load_tokenizer(BUILT_IN)
+    library = load_tokenizer(BUILT_IN)
+    assert (type(library.inner), type(plain.inner)) == (Library, BPE)
+    return library, plain
+
+
+@given(st.text(max_size=40) | st.text("aeot<|>_id \n\ud7ff\U0001f600", max_size=40))
+def test_without_the_library_ids_and_texts_are_the_same(both, text):
+    library, plain = both
+    ids = plain.encode(text)
+    assert ids == library.encode(text)
+    assert plain.decode(ids) == library.decode(ids)
+    assert "".join(plain.stream(ids)) == plain.decode(ids)
+
+
+def test_without_the_library_conversations_and_refusals_are_the_same(both):
+    library, plain = both
+    messages = [{"role": "user", "content": "Tell me of a fox."}]
+    assert plain.chat(messages) == library.chat(messages)
+    for tokenizer in both:
+        with pytest.raises(ValueError, match="text must be UTF-8"):
+            tokenizer.encode("\ud800")

@@ -64,12 +64,11 @@ UNSUPPORTED_QUANTIZATION: dict[str, tuple[object, ...]] = {
 }
 # What RoPE's own object may say; any other key asks for scaling.
 ROPE_KEYS = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
-# What transformers takes for a missing key, in the architecture of 2B4T and in that of Llama.
+# What transformers takes for a missing key, for 2B4T and for Llama.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "bitnet": {"hidden_act": "relu2", "rms_norm_eps": 1e-5, "rope_theta": 500_000.0},
     "llama": {"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10_000.0},
 }
-
 
 
 @dataclass(frozen=True)

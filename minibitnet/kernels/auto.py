@@ -34,7 +34,7 @@ def choose(T: int, used: int, N: int) -> str:
 
 
 def prepare(packed: Sequence[U8], rows: Sequence[int]) -> Multiply:
-    """A function that multiplies by these matrices, each time by the quickest kernel."""
+    """A function that multiplies by these matrices, each time the quickest way."""
     few, many = lookup.prepare(packed, rows), blas.prepare(packed, rows)
 
     def multiply(x_codes: I8) -> list[I32]:

@@ -45,7 +45,7 @@ BLOCK = 2**18  # numbers widened at a time, to 2 MB of float64
 ROWS = 512  # widened at a time for a sum in float32
 
 
-def project(x: F32, bits: U16) -> F32:
+def project(x: F32, bits: U16 | F32) -> F32:
     """Every row's dot product with every token, summed in float64.
 
     x (T, N), bits (M, N) -> logits (T, M)
@@ -65,7 +65,7 @@ def project(x: F32, bits: U16) -> F32:
     return logits
 
 
-def project_one(x: F32, bits: U16, longest: float) -> F32:
+def project_one(x: F32, bits: U16 | F32, longest: float) -> F32:
     """The same for one token, exact where the logit can be the largest.
 
     x (N,), bits (M, N) -> logits (M,); `longest` is from `longest_row`
@@ -87,7 +87,7 @@ def project_one(x: F32, bits: U16, longest: float) -> F32:
     return logits
 
 
-def longest_row(bits: U16) -> float:
+def longest_row(bits: U16 | F32) -> float:
     """The largest Euclidean length of a row: bits (M, N) -> length ()."""
     M, N = bits.shape
 
@@ -101,10 +101,10 @@ def longest_row(bits: U16) -> float:
     return float(np.sqrt(max(split(work, M, WORTH // N))))
 
 
-def widen_into(space: NDArray[np.uint32], bits: U16) -> F32:
+def widen_into(space: NDArray[np.uint32], bits: U16 | F32) -> F32:
     """`bf16.widen` in memory that is there already: bits (r, N) -> rows (r, N)."""
     if bits.dtype == np.float32:
-        return bits
+        return np.asarray(bits, np.float32)
     rows = space[: len(bits)]
     rows[...] = bits
     rows <<= 16

@@ -87,9 +87,7 @@ def prepare(packed: Sequence[U8], rows: Sequence[int]) -> Multiply:
     return lambda x: np.split(lookup_matmul(x, indices), ends, axis=1)
 
 
-def lay_out(
-    packed: Sequence[U8], rows: Sequence[int]
-) -> Indices:
+def lay_out(packed: Sequence[U8], rows: Sequence[int]) -> Indices:
     """Packed matrices that read the same input, as indices into tables.
 
     packed [(R, N)] -> indices (C, 27, M): C chunks, the M rows of all matrices together
@@ -122,9 +120,7 @@ def _base_3(packed: U8, groups: int) -> Indices:
     return lanes.transpose(1, 2, 0).reshape(groups, len(SHIFTS) * R)
 
 
-def lookup_matmul(
-    x_codes: I8, indices: Indices
-) -> I32:
+def lookup_matmul(x_codes: I8, indices: Indices) -> I32:
     """The product with all rows that were laid out.
 
     x_codes (T, N), indices (C, 27, M) -> acc (T, M)
@@ -148,9 +144,7 @@ def _one_token(x: I8, indices: Indices) -> I32:
     return np.add.reduce(split(work, len(indices), WORTH // indices[0].size))
 
 
-def _look_up(
-    high: Sums, low: Sums, indices: Indices
-) -> I32:
+def _look_up(high: Sums, low: Sums, indices: Indices) -> I32:
     """The sums of some chunks, (M,)."""
     acc = np.zeros(indices.shape[2], np.int32)
     tables = np.empty((CHUNK, high.shape[2], low.shape[2]), np.int16)

@@ -38,5 +38,6 @@ def masks_matmul(x_codes: I8, packed: U8) -> I32:
         for band, shift in enumerate(SHIFTS):
             stored = (row >> shift) & 3  # code + 1
             added = x_codes[:, stored == 2].sum(axis=1, dtype=np.int32)
-            acc[:, band, r] = added - x_codes[:, stored == 0].sum(axis=1, dtype=np.int32)
+            subtracted = x_codes[:, stored == 0].sum(axis=1, dtype=np.int32)
+            acc[:, band, r] = added - subtracted
     return acc.reshape(T, len(SHIFTS) * R)

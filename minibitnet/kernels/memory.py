@@ -52,7 +52,7 @@ def let_go(array: NDArray[Any]) -> None:
 
 
 def peak_memory() -> int | None:
-    """The most bytes this process has had in memory; None if the system does not say."""
+    """The most bytes this process has had in memory; None if nobody counts."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             [line] = [line for line in status if line.startswith("VmHWM")]

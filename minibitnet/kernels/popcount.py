@@ -76,9 +76,7 @@ def lay_out(packed: U8) -> Words:
     return np.stack([to_words(w_codes == sign).T for sign in (+1, -1)])
 
 
-def popcount_matmul(
-    x_codes: I8, planes: Words
-) -> I32:
+def popcount_matmul(x_codes: I8, planes: Words) -> I32:
     """The product with every row that the bytes have room for.
 
     x_codes (T, N), planes (2, W, M) -> acc (T, M)
@@ -99,9 +97,7 @@ def _one_token(x: I8, planes: Words) -> I32:
     return np.add.reduce(split(work, planes.shape[1], WORTH // planes.shape[2]))
 
 
-def _count(
-    x_planes: Words, planes: Words
-) -> I32:
+def _count(x_planes: Words, planes: Words) -> I32:
     """What some words add to the product, (M,)."""
     ones = np.zeros((len(BITS), planes.shape[2]), np.int32)  # plus less minus, by bit
     for x_words, plus, minus in zip(x_planes.T, *planes, strict=True):

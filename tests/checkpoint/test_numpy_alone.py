@@ -4,10 +4,6 @@ import subprocess
 import sys
 
 import minibitnet as mb
-from minibitnet.checkpoint.assemble import build_model
-from minibitnet.checkpoint.open import open_checkpoint
-from minibitnet.kernels import KERNELS
-from minibitnet.stories import BUILT_IN
 
 OTHERS = (
     *("tokenizers", "safetensors", "huggingface_hub"),
@@ -19,13 +15,10 @@ for name in {OTHERS}:
     sys.modules[name] = None  # importing it is an ImportError
 
 import minibitnet as mb
-from minibitnet.checkpoint.assemble import build_model
-from minibitnet.checkpoint.open import open_checkpoint
-from minibitnet.kernels import KERNELS
-from minibitnet.stories import BUILT_IN
 
-model = build_model(open_checkpoint(BUILT_IN), KERNELS["auto"], threads=2)
-print(list(mb.generate(model, [5, 6, 7], max_new_tokens=8)))
+model, tokenizer = mb.load(threads=2)
+ids = tokenizer.encode("Once upon a time")
+print(tokenizer.decode(list(mb.generate(model, ids, max_new_tokens=8))))
 """
 
 
@@ -33,8 +26,10 @@ def test_the_built_in_model_runs_on_numpy_alone():
     words = [sys.executable, "-c", PROGRAM]
     process = subprocess.run(words, capture_output=True, text=True)
     assert process.stderr == ""
-    model = build_model(open_checkpoint(BUILT_IN), KERNELS["blas"])
-    assert process.stdout == f"{list(mb.generate(model, [5, 6, 7], 8))}\n"
+    model, tokenizer = mb.load(kernel="blas")
+    ids = tokenizer.encode("Once upon a time")
+    new = list(mb.generate(model, ids, max_new_tokens=8))
+    assert process.stdout == f"{tokenizer.decode(new)}\n"
 
 
 def test_importing_the_package_imports_nothing_but_numpy():

@@ -109,7 +109,7 @@ def test_the_residual_of_a_block_is_two_sums(dump):
 def test_scores_are_divided_by_the_root_of_the_head_before_softmax(dump):
     scores = dump["first_layer_head0_attention_score_all_values"]
     weights = dump["first_layer_head0_softmax_weight_all_values"]
-    found = softmax(scores[None, None] * np.float32(128**-0.5))[0, 0]
+    found = softmax(scores.astype(np.float64) * 128**-0.5)
     assert_allclose(found, weights, rtol=1e-5, atol=1e-7)
 
 

@@ -42,9 +42,7 @@ def test_threads_change_nothing(kernel, product, threads):
 def test_matrices_of_the_same_input_are_multiplied_each_by_itself(kernel, product):
     x_codes, w_codes = product
     several = [w_codes, -w_codes[:1], w_codes[::-1]]
-    multiply = KERNELS[kernel](
-        [pack(w) for w in several], [len(w) for w in several]
-    )
+    multiply = KERNELS[kernel]([pack(w) for w in several], [len(w) for w in several])
     accs = multiply(x_codes)
     for acc, w in zip(accs, several, strict=True):
         assert_array_equal(acc, ternary_matmul(x_codes, w), strict=True)
