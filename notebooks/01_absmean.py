@@ -77,26 +77,30 @@ import inspect
 
 from minibitnet.absmean import quantize_weights
 
-print(inspect.getsource(quantize_weights).split('"""')[-1])
+print(inspect.getsource(quantize_weights))
 
 # %%
 w_codes, w_scale = quantize_weights(W)
 w_codes, w_scale
 
 # %% [markdown]
+# The line `weight (M, N) -> w_codes (M, N), w_scale ()` says what goes in and what comes out, by shape: M rows, N columns; `()` is one number.
+# The mean is taken in float64 and rounded to float32 once. Floats added in another order round to another sum; in float64 that is far too
+# little to show after the rounding, so every machine gets the same scale.
+#
 # `W` is roughly `w_codes * w_scale`:
 
 # %%
 w_codes * w_scale
 
 # %% [markdown]
-# Very roughly: -1.4 has become -0.525. One cannot do this to a finished model. A model that learned with it lives with it
+# Very roughly: -1.4 has become -0.525. A finished model does not survive this. One that learned with it lives with it
 # (notebook 16).
 
 # %% [markdown]
 # ## What it looks like
 #
-# Weights of a trained matrix are spread about like a bell. Each falls into one of three bins.
+# Weights of a trained matrix have roughly a normal distribution, the bell curve. Each falls into one of three bins.
 
 # %%
 import matplotlib.pyplot as plt
@@ -114,14 +118,14 @@ axes.legend(title="code", frameon=False)
 figure.tight_layout()
 
 # %% [markdown]
-# The borders lie at half a scale on either side. For a bell, this is the share of zeros:
+# The borders lie at half a scale on either side. For a normal distribution, this is the share of zeros:
 
 # %%
 (codes == 0).mean()
 
 # %% [markdown]
-# Real weights have more zeros. Of the 2,084,044,800 ternary weights of BitNet b1.58 2B4T they were counted, layer
-# by layer; here they are beside those of the small model that comes with this package.
+# Real weights have more zeros. Here are their shares among the 2,084,044,800 ternary weights of BitNet b1.58 2B4T, layer by layer, beside
+# those of the small model that comes with this package.
 
 # %%
 import json
@@ -132,12 +136,11 @@ zeros_2b4t = np.array(real["zeros_per_layer"]) / real["weights_per_layer"]
 zeros_2b4t.mean(), zeros_2b4t.argmax()
 
 # %%
-import minibitnet as mb
 from minibitnet.checkpoint.open import open_checkpoint
-from minibitnet.stories import BUILT_IN
 from minibitnet.packing import unpack
+from minibitnet.stories import BUILT_IN
 
-config, tensors = open_checkpoint(BUILT_IN)
+config, _, tensors = open_checkpoint(BUILT_IN)
 zeros_small = [
     np.mean([(unpack(t.array) == 0).mean() for name, t in tensors.items()
              if f"layers.{L}." in name and t.dtype == "U8"])
@@ -148,7 +151,7 @@ zeros_small = [
 figure, axes = plt.subplots(figsize=(7, 2.6))
 axes.plot(zeros_2b4t, "o-", ms=4, label="BitNet b1.58 2B4T")
 axes.plot(zeros_small, "s-", ms=4, label="the built-in model")
-axes.axhline((codes == 0).mean(), color="0.5", ls=":", label="a bell")
+axes.axhline((codes == 0).mean(), color="0.5", ls=":", label="normal distribution")
 axes.set(xlabel="layer", ylabel="share of zeros", ylim=(0, 0.6))
 axes.legend(frameon=False, ncols=3, loc="lower right")
 figure.tight_layout()

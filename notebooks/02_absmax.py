@@ -55,10 +55,10 @@ import inspect
 
 from minibitnet.absmax import quantize_activations
 
-print(inspect.getsource(quantize_activations).split('"""')[-1])
+print(inspect.getsource(quantize_activations))
 
 # %% [markdown]
-# `axis=1` makes it one scale per row, and a row is a token. Two tokens, the second ten times smaller:
+# `axis=1` makes it one scale per row, and a row is a token: T tokens of N numbers. Two tokens, the second ten times smaller:
 
 # %%
 two = np.stack([x, x / 10])
@@ -67,7 +67,7 @@ x_codes, x_scale
 
 # %% [markdown]
 # The same codes! What differs is the scale. A token's codes do not depend on how loud it is, nor on its neighbours: they
-# are the same whether it is computed alone or in a crowd.
+# are the same whether it is computed alone or with others.
 
 # %% [markdown]
 # ## What it looks like
@@ -97,7 +97,7 @@ left.plot(fine, np.rint(fine / x_scale[3]), lw=1)
 left.set(xlabel="activation (token 3, near zero)", ylabel="code", xlim=(-0.1, 0.1), ylim=(-8, 8))
 left.grid(alpha=0.3)
 right.bar(range(len(x)), x_scale[:, 0])
-right.set(xlabel="token", ylabel="scale");
+right.set(xlabel="token", ylabel="scale", xticks=range(0, len(x), 2));
 
 # %% [markdown]
 # How much is lost? The error of a number is at most half the scale of its token; compared with the size of the numbers it is

@@ -70,7 +70,7 @@ from minibitnet.packing import pack, unpack
 pack(codes)
 
 # %%
-print(inspect.getsource(unpack).split('"""')[-1])
+print(inspect.getsource(unpack))
 
 # %%
 unpack(pack(codes)).T

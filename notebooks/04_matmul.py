@@ -46,14 +46,14 @@ w.astype(int) @ x
 # %% [markdown]
 # ## The same, through the package
 #
-# A row of weights is two *masks*: which activations to add, and which to subtract.
+# A row of weights is two *masks*: which activations to add, and which to subtract. `row == +1` is the one, `row == -1` the other.
 
 # %%
 import inspect
 
-from minibitnet.matmul import add_and_subtract, ternary_matmul
+from minibitnet.matmul import ternary_matmul
 
-print(inspect.getsource(add_and_subtract).split('"""')[-1])
+print(inspect.getsource(ternary_matmul))
 
 # %%
 ternary_matmul(x[None], w)
@@ -116,9 +116,8 @@ for way in (ordinary, by_masks):
 # notebook 14):
 
 # %%
-from minibitnet.commands.costs import SHARES
 from minibitnet.checkpoint.configfile import parse_config
-from minibitnet.evaluation.costs import count_ternary
+from minibitnet.evaluation.costs import SHARES, count_ternary
 from minibitnet.files.published import CONFIG
 
 count_ternary(parse_config(CONFIG), *SHARES)
@@ -167,16 +166,16 @@ by_floats = x_codes.astype(np.float32) @ w_codes.astype(np.float32).T
 (by_floats == ternary_matmul(x_codes, w_codes)).all()
 
 # %% [markdown]
-# So there is one right product, to the last bit. A *kernel* is one way to compute it; notebook 14 explains them. Every kernel of this
-# package returns the same, whatever it does inside:
+# So there is one right product, to the last bit. A *kernel* is one way to compute it; notebook 14 explains them. It takes packed matrices and their
+# numbers of rows and makes a function that multiplies by them. Every kernel of this package returns the same, whatever it does inside:
 
 # %%
-from minibitnet.kernels import KERNELS, make_multiply
+from minibitnet.kernels import KERNELS
 from minibitnet.packing import pack
 
-for kernel in KERNELS:
-    [acc] = make_multiply(kernel, [pack(w_codes)], [64])(x_codes)
-    print(f"{kernel:9}", (acc == by_floats).all(), acc.dtype)
+for name, prepare in KERNELS.items():
+    [acc] = prepare([pack(w_codes)], [64])(x_codes)
+    print(f"{name:9}", (acc == by_floats).all(), acc.dtype)
 
 # %% [markdown]
 # ## What goes wrong otherwise

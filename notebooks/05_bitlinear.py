@@ -44,7 +44,7 @@ acc = np.array([64 + 32 - 0, -64 + 32])
 acc
 
 # %% [markdown]
-# **Scale back.** A code of the token is worth 1/127, a code of the weights 0.525.
+# **Rescale.** A code of the token is worth 1/127, a code of the weights 0.525.
 
 # %%
 acc * (1 / 127) * 0.525
@@ -65,29 +65,31 @@ acc * (1 / 127) * 0.525
 # %%
 import inspect
 
-from minibitnet.bitlinear import BitLinear, bit_linear, scale_back
-from minibitnet.matmul import ternary_matmul
+from minibitnet.bitlinear import BitLinear, bit_linear, rescale
 
-print(inspect.getsource(bit_linear).split('"""')[-1])
+print(inspect.getsource(bit_linear))
 
 # %%
-print(inspect.getsource(scale_back).split('"""')[-1])
+print(inspect.getsource(rescale))
 
 # %% [markdown]
 # (`stage(name, array)` gives the array its name for a trace and changes nothing. A *linear layer* is one product with a matrix;
 # "layer 0" is a whole block.)
 
 # %%
+from minibitnet.kernels import KERNELS
+from minibitnet.packing import pack, unpack
+
+packed = pack(w_codes)
 layer = BitLinear(
-    names=("y",),
-    scales=(w_scale,),
-    multiply=lambda x_codes: [ternary_matmul(x_codes, w_codes)],
+    packed=(packed,), rows=(2,), scales=(w_scale,), multiply=KERNELS["masks"]([packed], [2])
 )
-bit_linear(x, "x", layer)
+bit_linear(x, layer, "x", "y")
 
 # %% [markdown]
-# Why does a layer have *lists* of names and scales? q, k and v read the same input, and so do gate and up. It is quantized once,
-# and each matrix multiplies the same codes.
+# `packed` holds the weights as in [notebook 3](03_packing.ipynb), and `multiply` is the product with them by one of the kernels of
+# [notebook 4](04_matmul.ipynb). Why is there a *tuple* of each? q, k and v read the same input, and so do gate and up. It is quantized
+# once, and each matrix multiplies the same codes.
 
 # %% [markdown]
 # ## In a real model
@@ -106,6 +108,15 @@ for name in ("attn_norm", "attn_in.codes", "attn_in.scale", "q.acc", "q"):
     print(f"{name:14} {array.dtype!s:8} {array.shape!s:10} {array[1].ravel()[:4]}")
 
 # %% [markdown]
+# A loaded model shows its weights. These are the first codes of the first rows of that same matrix, and from its row 0 and the codes of a
+# token follows the `q.acc` above:
+
+# %%
+qkv = model.layers[0].self_attn.qkv_proj
+q_codes = unpack(qkv.packed[0], qkv.rows[0])
+q_codes[:2, :12], stages["layers.0.attn_in.codes"][1].astype(int) @ q_codes[0]
+
+# %% [markdown]
 # float32, then integers, then float32 again. Between the codes and `q.acc` nothing can go wrong by a little: a port is right to
 # the last bit, or it is wrong.
 
@@ -115,17 +126,10 @@ for name in ("attn_norm", "attn_in.codes", "attn_in.scale", "q.acc", "q"):
 # The same layer with other numbers of bits for the activations. The error is that of the outputs, beside outputs without rounding.
 
 # %%
-from minibitnet.checkpoint.open import open_checkpoint
-from minibitnet.stories import BUILT_IN
-from minibitnet.packing import unpack
-
-config, tensors = open_checkpoint(BUILT_IN)
-
-
-def error(stage, matrix, bits, L=0):
-    """Relative error of a layer's outputs if its inputs had that many bits."""
-    x = stages[f"layers.{L}.{stage}"]
-    w = unpack(tensors[f"model.layers.{L}.{matrix}.weight"].array).astype(np.float32)
+def error(stage, layer, bits):
+    """Relative error of a layer's first outputs if its inputs had that many bits."""
+    x = stages[f"layers.0.{stage}"]
+    w = unpack(layer.packed[0], layer.rows[0]).astype(np.float32)
     top = 2 ** (bits - 1) - 1
     scale = np.abs(x).max(axis=1, keepdims=True) / top
     rounded, exact = np.rint(x / scale) * scale @ w.T, x @ w.T
@@ -137,9 +141,11 @@ import matplotlib.pyplot as plt
 
 every = range(2, 11)
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
-for stage, matrix in (("attn_norm", "self_attn.q_proj"), ("ffn_sub_norm", "mlp.down_proj")):
-    errors = [error(stage, matrix, bits) for bits in every]
-    axes.semilogy(every, errors, "o-", label=f"{stage} into {matrix.split('.')[1]}")
+down = model.layers[0].mlp.down_proj
+layers = {"attn_norm into q_proj": qkv, "ffn_sub_norm into down_proj": down}
+for label, layer in layers.items():
+    errors = [error(label.split()[0], layer, bits) for bits in every]
+    axes.semilogy(every, errors, "o-", label=label)
 axes.axvline(8, color="k", lw=0.5)
 axes.set(xlabel="bits of an activation", ylabel="relative error of the outputs")
 axes.legend(frameon=False);
@@ -176,12 +182,12 @@ for name, m in (("right", model), ("wrong", wrong)):
     print(f"{name}: {tokenizer.decode(new)}\n")
 
 # %% [markdown]
-# **float64 by accident.** `int32 * float32` is float64 in NumPy. `scale_back` leaves the integers by `astype(np.float32)` first.
+# **float64 by accident.** `int32 * float32` is float64 in NumPy. `rescale` leaves the integers by `astype(np.float32)` first.
 
 # %%
 x_scale = np.float32([[0.01]])
 int_acc = acc[None].astype(np.int32)
-(int_acc * x_scale).dtype, scale_back(int_acc, x_scale, w_scale).dtype
+(int_acc * x_scale).dtype, rescale(int_acc, x_scale, w_scale).dtype
 
 # %% [markdown]
 # ## Exercises
@@ -200,6 +206,7 @@ check_value(answer)
 
 # %%
 from minibitnet.absmax import quantize_activations
+from minibitnet.matmul import ternary_matmul
 
 
 def output(x, w_codes, w_scale):
@@ -211,7 +218,7 @@ check_output(output)
 # %% [markdown]
 # ## Summary
 #
-# - Quantize the token, multiply whole numbers, scale back: `acc.astype(float32) * (x_scale * w_scale)`.
+# - Quantize the token, multiply whole numbers, rescale: `acc.astype(float32) * (x_scale * w_scale)`.
 # - All rounding is in the first step. From codes to sums all is exact.
 # - A scale multiplies codes. Who divides gets a model that still talks.
 #

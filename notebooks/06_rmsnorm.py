@@ -33,7 +33,7 @@ x = np.array([[1.0, 7.0, 5.0, 5.0]], np.float32)
 (1 + 49 + 25 + 25) / 4, np.sqrt((1 + 49 + 25 + 25) / 4)
 
 # %% [markdown]
-# Divide by it, and the token has size 1, whatever it had before. Then each place is multiplied by a learned *gain*.
+# Divide by it, and the token has size 1, whatever it had before. Then each coordinate is multiplied by a learned *gain*.
 
 # %%
 gain = np.array([1, 1, 1, 2], np.float32)
@@ -47,12 +47,15 @@ import inspect
 
 from minibitnet.rmsnorm import rms_norm
 
-print(inspect.getsource(rms_norm).split('"""')[-1])
+print(inspect.getsource(rms_norm))
 
 # %%
 rms_norm(x, gain, eps=1e-5), rms_norm(1000 * x, gain, eps=1e-5)
 
 # %% [markdown]
+# The mean of the squares is the only sum here, so it is the only line in float64; the root is rounded to float32, and all else is float32.
+# (In [notebook 5](05_bitlinear.ipynb) nothing of the kind was needed: whole numbers do not round.)
+#
 # A thousand times larger, and the same comes out. `eps` keeps a token of zeros from dividing by zero; only tokens whose mean square is
 # not large beside it feel it.
 
@@ -118,7 +121,7 @@ figure.legend(loc="outside right upper", frameon=False, fontsize=8);
 # %% [markdown]
 # ## What goes wrong otherwise
 #
-# **LayerNorm in its place.** It takes the mean off first. Where the mean is near zero nobody notices for a while.
+# **LayerNorm instead.** It takes the mean off first. Where the mean is near zero nobody notices for a while.
 
 # %%
 centered = x - x.mean()

@@ -52,10 +52,10 @@ import inspect
 
 from minibitnet.feedforward import feed_forward, relu2, silu
 
-print(inspect.getsource(feed_forward).split('"""')[-1])
+print(inspect.getsource(feed_forward))
 
 # %%
-print(inspect.getsource(relu2).split('"""')[-1])
+print(inspect.getsource(relu2))
 
 # %%
 relu2(gate) * up
@@ -76,7 +76,7 @@ axes.legend(frameon=False)
 axes.grid(alpha=0.3)
 
 # %% [markdown]
-# SiLU, which most models have in this place, is g / (1 + exp(-g)). Two things to see. Left of zero squared ReLU is zero, exactly, where SiLU is a little below. And the square makes large numbers
+# SiLU, which most models have here, is g / (1 + exp(-g)). Two things to see. Left of zero squared ReLU is zero, exactly, where SiLU is a little below. And the square makes large numbers
 # larger: a few dominate.
 
 # %% [markdown]
@@ -107,7 +107,7 @@ axes.legend(frameon=False, ncols=2, loc="upper center");
 # while a text is written, token by token, the kernel `auto` leaves the others out (notebook 14) if no more than `SPARSE` are needed:
 
 # %%
-from minibitnet.kernels import SPARSE
+from minibitnet.kernels.auto import SPARSE
 
 np.round(1 - np.array(rounded), 2), SPARSE
 
@@ -196,7 +196,7 @@ check_gated(gated)
 #
 # - `relu2(gate) * up`: what is negative is closed, what is positive is squared.
 # - Most of the result is zero after rounding, and zeros are skipped.
-# - SiLU in its place still speaks. Compare stages, not sentences.
+# - With SiLU instead the model still speaks. Compare stages, not sentences.
 #
-# **Next:** [notebook 8](08_rope.ipynb), how a token knows its place. The module is [feedforward.py](../minibitnet/feedforward.py); the papers So et al.,
+# **Next:** [notebook 8](08_rope.ipynb), how a token knows its position. The module is [feedforward.py](../minibitnet/feedforward.py); the papers So et al.,
 # *Primer*, 2021, arXiv 2109.08668, and Shazeer, *GLU Variants Improve Transformer*, 2020, arXiv 2002.05202.

@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # 8. How does a token know its place?
+# # 8. How does a token know its position?
 #
-# **You will be able to** turn a vector to its place by hand; show that a score depends on the distance of two tokens only; and tell
+# **You will be able to** turn a vector to its position by hand; show that a score depends on the distance of two tokens only; and tell
 # the two ways of pairing coordinates apart.
 #
 # 25 minutes. Before: [notebook 5](05_bitlinear.ipynb). A little trigonometry.
@@ -21,7 +21,7 @@
 # In attention each token makes a *query*, which asks, and a *key*, which answers. Both are cut into short vectors, one for each *head*.
 # The dot product of a query and a key is their *score*. More in notebook 9; here they are two vectors. A dot product does not know which
 # token came first. *Rotary position embedding*
-# (RoPE) turns each vector by an angle that grows with its place.
+# (RoPE) turns each vector by an angle that grows with its position.
 
 # %%
 import numpy as np
@@ -32,7 +32,7 @@ np.set_printoptions(precision=4, suppress=True)
 # ## By hand
 #
 # A head of four coordinates has two pairs. Coordinate j belongs with j + 2, half a head further on. Pair 0 turns by 1 radian for each
-# token, pair 1 by 0.01. At place 1 the pair (1, 0) goes to (cos 1, sin 1):
+# token, pair 1 by 0.01. At position 1 the pair (1, 0) goes to (cos 1, sin 1):
 
 # %%
 x = np.array([1.0, 1.0, 0.0, 0.0])  # pair 0 is (1, 0), and so is pair 1
@@ -46,7 +46,7 @@ import inspect
 
 from minibitnet.rope import rotate, rotations
 
-print(inspect.getsource(rotate).split('"""')[-1])
+print(inspect.getsource(rotate))
 
 # %%
 cos, sin = rotations(np.array([1]), head_dim=4, theta=10_000.0)
@@ -66,36 +66,37 @@ print(f"{2 * np.pi / speeds[0]:.2f} and {2 * np.pi / speeds[-1]:,.0f}")
 # %%
 import matplotlib.pyplot as plt
 
-places = np.arange(200)
+positions = np.arange(200)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
-cos, sin = rotations(places, 128, 500_000.0)
+cos, sin = rotations(positions, 128, 500_000.0)
 for j in (0, 8, 16, 24):
-    left.plot(places[:100], cos[:100, j], label=f"pair {j}")
-left.set(xlabel="place", ylabel="cosine of the angle", ylim=(-1.1, 1.6))
+    left.plot(positions[:100], cos[:100, j], label=f"pair {j}")
+left.set(xlabel="position", ylabel="cosine of the angle", ylim=(-1.1, 1.6))
 left.legend(frameon=False, ncols=4, fontsize=8)
 
 rng = np.random.default_rng(0)
 q = np.ones((1, 128), np.float32)
 at = rotate(np.tile(q, (200, 1, 1)), cos, sin)[:, 0]
-right.plot(places, at[100] @ at.T)
-right.set(xlabel="place of the key", ylabel="score", title="the same vector, query at place 100");
+right.plot(positions, at[100] @ at.T)
+right.set(xlabel="position of the key", ylabel="score", title="one vector, query at position 100");
 
 # %% [markdown]
 # Each pair is a hand of a clock; the first ones are fast and tell neighbours apart, the last ones slow and tell far from near. On the
-# right: two equal vectors have the highest score in the same place, and it falls off on both sides.
+# right: two equal vectors have the highest score at the same position, and it falls off on both sides.
 
 # %% [markdown]
 # ## Only the distance counts
 #
-# Move query and key by the same number of places, and the score stays:
+# Move query and key by the same number of positions, and the score stays:
 
 # %%
 q, k = rng.standard_normal((2, 1, 1, 128)).astype(np.float32)
 
 
-def score(place_q, place_k):
+def score(position_q, position_k):
     (cos_q, sin_q), (cos_k, sin_k) = (
-        rotations(np.array([place]), 128, 500_000.0) for place in (place_q, place_k)
+        rotations(np.array([position]), 128, 500_000.0)
+        for position in (position_q, position_k)
     )
     return float((rotate(q, cos_q, sin_q) * rotate(k, cos_k, sin_k)).sum())
 
@@ -109,7 +110,7 @@ def score(place_q, place_k):
 # ## What goes wrong otherwise
 #
 # **Neighbours for halves.** The paper pairs coordinate 0 with 1, 2 with 3; the checkpoint pairs 0 with d/2. Both are right if the
-# rows of the matrix are in that order; mixed, they are wrong from the second token on. At place 0 nothing turns, so a test of one
+# rows of the matrix are in that order; mixed, they are wrong from the second token on. At position 0 nothing turns, so a test of one
 # token passes!
 
 # %%
@@ -124,7 +125,7 @@ cos, sin = rotations(np.arange(4), 8, 10_000.0)
 np.abs(rotate_neighbours(vectors, cos, sin) - rotate(vectors, cos, sin)).max(axis=(1, 2))
 
 # %% [markdown]
-# **The other direction.** Every law above still holds: lengths, distances, place 0. Only a number worked by hand tells.
+# **The other direction.** Every law above still holds: lengths, distances, position 0. Only a number worked by hand tells.
 
 # %%
 cos, sin = rotations(np.array([1]), head_dim=4, theta=10_000.0)
@@ -132,7 +133,7 @@ rotate(x.astype(np.float32)[None, None], cos, -sin)
 
 # %% [markdown]
 # **Another theta.** 2B4T has 500,000, the built-in model and most others 10,000. Give the built-in model 2B4T's. Here is what the tokens of
-# a text cost, in bits, by quarters of the text: it is right at first and goes astray later.
+# a text cost, in bits, by quarters of the text: it is right at first and wrong later.
 
 # %%
 from dataclasses import replace
@@ -163,7 +164,7 @@ answer = ...
 check_pair(answer)
 
 # %% [markdown]
-# **2.** Write it for one vector: `x` (d,), its place, and theta.
+# **2.** Write it for one vector: `x` (d,), its position, and theta.
 
 # %%
 def turned(x, position, theta):
@@ -175,9 +176,9 @@ check_turned(turned)
 # %% [markdown]
 # ## Summary
 #
-# - Coordinates j and j + d/2 turn together, by `place * theta ** (-2 * j / d)`, counterclockwise.
-# - A score then depends on the distance of two tokens, and on nothing else about their places.
-# - Place 0 is not turned: test with two tokens, and with a number worked by hand.
+# - Coordinates j and j + d/2 turn together, by `position * theta ** (-2 * j / d)`, counterclockwise.
+# - A score then depends on the distance of two tokens, and on nothing else about their positions.
+# - Position 0 is not turned: test with two tokens, and with a number worked by hand.
 #
 # **Next:** [notebook 9](09_attention.ipynb), how a token gathers from those before it. The module of this notebook is [rope.py](../minibitnet/rope.py); the
 # paper Su et al., *RoFormer*, 2021, arXiv 2104.09864, section 3.2.

@@ -49,7 +49,7 @@ weights = np.exp(scores) / np.exp(scores).sum()
 weights, weights.sum()
 
 # %% [markdown]
-# **Gather**: the values, so weighted.
+# **Gather**: the sum of the values, each times its weight.
 
 # %%
 weights @ values
@@ -65,10 +65,28 @@ import inspect
 
 from minibitnet.attention import attend
 
-print(inspect.getsource(attend).split('"""')[-1])
+print(inspect.getsource(attend))
+
+# %% [markdown]
+# It serves T tokens and all their heads; G *groups* of heads come below, and `split` shares them out to threads. Scores, softmax and sums are
+# float64, and what is gathered is rounded to float32 once, at the end: the order of adding no longer shows. With one token, one head and one
+# group it is the example:
 
 # %%
-attend(q[None].astype("f4"), keys[None].astype("f4"), values[None].astype("f4"))
+attend(q[None, None].astype("f4"), keys[None].astype("f4"), values[None].astype("f4"))
+
+# %% [markdown]
+# The whole model also stands on one page, [one_page.py](../minibitnet/one_page.py), where nothing is fast and everything is near to the
+# formulas. It computes the same numbers. This is how it gathers, one head and one token after another:
+
+# %%
+from textwrap import dedent
+
+from minibitnet import one_page
+
+page = inspect.getsource(one_page.forward).splitlines()
+start = next(n for n, line in enumerate(page) if "for head in range(H)" in line)
+print(dedent("\n".join(page[start : start + 9])))
 
 # %% [markdown]
 # ## In 2B4T
@@ -137,7 +155,7 @@ stages["layers.2.attn_weights"][3].sum(axis=1), np.triu(stages["layers.2.attn_we
 # ## The cache
 #
 # Later tokens change nothing for earlier ones. So keys and values, once computed, are kept, and each new token is computed alone. Reading
-# a text whole, in pieces, or token by token gives the same numbers, here even to the last bit:
+# a text whole, in pieces, or token by token gives the same numbers to the last bit:
 
 # %%
 cache = mb.KVCache(model.config, capacity=len(ids))
@@ -147,7 +165,7 @@ whole = mb.forward(model, ids, last=True)
 np.abs(logits - whole).max(), cache.length
 
 # %% [markdown]
-# Keys go in turned to their place already (notebook 8), so the cache need not know theirs. How large is it for 2B4T? A
+# Keys go in turned to their position already (notebook 8), so the cache need not know theirs. How large is it for 2B4T? A
 # token leaves a key and a value in each of 30 layers, each of 5 heads of 128 numbers of 4 bytes: 2 × 30 × 5 × 128 × 4 = 153,600 bytes. A
 # whole context of 4,096 tokens, in MB:
 
@@ -161,35 +179,36 @@ cache_size(parse_config(CONFIG), tokens=4096) / 1e6
 # %% [markdown]
 # ## What goes wrong otherwise
 #
-# **Heads by turns.** `h % G` in place of `h // (H // G)`: the shapes are right, and the model is not.
+# **Heads by turns.** `h % G` in place of `h // (H // G)`: the shapes are right, and the model is not. Here is the page with that one
+# change, and what a token of a story costs in both, in bits ([notebook 6](06_rmsnorm.ipynb)):
 
 # %%
-from minibitnet import attention
-from minibitnet.evaluation.score import bits_per_byte
+from minibitnet.course.stages import change_page
+from minibitnet.evaluation.score import log_softmax
+from minibitnet.stories import BUILT_IN
 
-story = "Lily and Tom went to the park with their mom. They saw a big tree with red apples."
-
-
-def attend_by_turns(q, keys, values):
-    order = np.arange(H).reshape(-1, G).T.ravel()
-    weights, gathered = attend(q[order], keys, values)
-    back = np.argsort(order)
-    return weights[back], gathered[back]
+story = tokenizer.encode(
+    "Lily and Tom went to the park with their mom. They saw a big tree with red apples."
+)
 
 
-right = bits_per_byte(model, tokenizer, [story])
-attention.attend = attend_by_turns
-wrong = bits_per_byte(model, tokenizer, [story])
-attention.attend = attend
-round(right, 3), round(wrong, 3)
+def cost(page):
+    """Bits per token of the story."""
+    logits = page.forward(*page.load(BUILT_IN), story[:-1], [])
+    came = [log_softmax(row)[token] for row, token in zip(logits, story[1:])]
+    return float(-np.mean(came) / np.log(2))
+
+
+wrong = change_page("head // (H // G)", "head % G")
+round(cost(one_page), 2), round(cost(wrong), 2)
 
 # %% [markdown]
-# **The place off by one** when the cache is not empty: tokens stand where their predecessors stood.
+# **The position off by one** when the cache is not empty: tokens stand where their predecessors stood.
 
 # %%
 cache = mb.KVCache(model.config, capacity=len(ids))
 mb.forward(model, ids[:-1], cache)
-cache.length -= 1  # one too few: the last key is overwritten, and the place is wrong
+cache.length -= 1  # one too few: the last key is overwritten, the position wrong
 np.abs(mb.forward(model, ids[-1:], cache, last=True) - whole).max()
 
 # %% [markdown]
@@ -200,7 +219,7 @@ from minibitnet.attention import softmax
 
 with np.errstate(all="ignore"):
     naive = np.exp(np.float32([1000, 999])) / np.exp(np.float32([1000, 999])).sum()
-naive, softmax(np.float32([1000, 999]))
+naive, softmax(np.array([1000.0, 999.0]))
 
 # %% [markdown]
 # ## Exercises
@@ -226,7 +245,7 @@ check_gathered(gathered)
 # %% [markdown]
 # ## Summary
 #
-# - Scores are `q . k / sqrt(d)`, weights their softmax, and the values are added up with these weights.
+# - Scores are `q . k / sqrt(d)`, weights their softmax, and the values are summed with these weights, all in float64.
 # - Query head h reads key/value head `h // (H // G)`.
 # - What is computed for a token never changes, so keys and values are kept.
 #

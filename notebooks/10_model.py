@@ -38,7 +38,7 @@ normed = h / np.sqrt(np.mean(h**2))
 E @ normed
 
 # %% [markdown]
-# Token 3 resembles itself most, so the model says 3 again, for ever. Blocks are what changes that: each *adds* something to `h`, so that in
+# Token 3 resembles itself most, so the model says 3 again, and again. Blocks are what changes that: each *adds* something to `h`, so that in
 # the end it resembles what comes next.
 
 # %% [markdown]
@@ -49,10 +49,10 @@ import inspect
 
 from minibitnet import model as model_module
 
-print(inspect.getsource(model_module.run).split('"""')[-1])
+print(inspect.getsource(model_module.run))
 
 # %%
-print(inspect.getsource(model_module.run_block).split('"""')[-1])
+print(inspect.getsource(model_module.run_block))
 
 # %% [markdown]
 # Inside `with mb.trace()` every array is kept under its name:
@@ -63,6 +63,34 @@ ids = tokenizer.encode("Once upon a")
 with mb.trace() as stages:
     logits = mb.forward(model, ids)
 len(stages), list(stages)[:4]
+
+# %% [markdown]
+# ## The whole model on one page
+#
+# `run` and `run_block` call the modules that you know. [one_page.py](../minibitnet/one_page.py) has all of it in one file of two hundred
+# lines, from the bytes of the checkpoint to the next token, with NumPy alone. Nothing in it is checked and nothing is fast. It has a
+# `load`, which returns two dictionaries, and a `forward`, which fills a trace:
+
+# %%
+from minibitnet import one_page
+from minibitnet.stories import BUILT_IN
+
+page = {}
+config, weights = one_page.load(BUILT_IN)
+one_page.forward(config, weights, ids, [], page)
+list(page) == list(stages), [n for n in page if not np.array_equal(page[n], stages[n])]
+
+# %% [markdown]
+# The same names in the same order, and none whose numbers differ, to the last bit. (Elsewhere `attn_weights` and `logits` may, in a last
+# bit.) So it may be read in place of the package, and ported. It runs by itself, too, from a directory and ids to the next 20 ids:
+
+# %%
+import subprocess
+import sys
+
+command = [sys.executable, "-m", "minibitnet.one_page", str(BUILT_IN), ",".join(map(str, ids))]
+new = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+new, tokenizer.decode(int(token) for token in new.split())
 
 # %% [markdown]
 # ## One block, number by number
@@ -77,7 +105,7 @@ for name, array in stages.items():
         print(f"{name.removeprefix(prefix):15} {array.dtype!s:8} {last.size:4}  {last[:4]}")
 
 # %% [markdown]
-# Read it from top to bottom with the notebooks before: normalize, round, multiply whole numbers, scale back; turn; gather;
+# Read it from top to bottom with the notebooks before: normalize, round, multiply whole numbers, rescale; turn; gather;
 # normalize, round, multiply, add. Then the same with the gate.
 
 # %% [markdown]
@@ -141,11 +169,11 @@ for n, h in enumerate(way):
 # ## From the last vector to a word
 
 # %%
-odds = np.exp(logits[-1] - logits[-1].max())
-odds /= odds.sum()
-for token in np.argsort(-odds)[:5]:
+probs = np.exp(logits[-1] - logits[-1].max())
+probs /= probs.sum()
+for token in np.argsort(-probs)[:5]:
     word = tokenizer.decode([int(token)])
-    print(f"{word!r:10} logit {logits[-1, token]:6.2f}   {odds[token]:.1%}")
+    print(f"{word!r:10} logit {logits[-1, token]:6.2f}   {probs[token]:.1%}")
 
 # %% [markdown]
 # ## What goes wrong otherwise
@@ -168,7 +196,7 @@ for n in range(L):
     print(f"without {n}  {cost:.3f} {tokenizer.decode(list(new))!r}")
 
 # %% [markdown]
-# **The residual from the wrong place**: what a block adds is added to `h`, not to the normalized token.
+# **The residual taken from behind the norm**: what a block adds is added to `h`, not to the normalized token.
 
 # %%
 wrong = stages["layers.0.attn_norm"] + stages["layers.0.o"]
@@ -205,8 +233,8 @@ check_next_token(next_token)
 # ## Summary
 #
 # - An id picks a row; every block adds twice to it; the last vector is compared with all rows.
-# - Every array has one name, in `trace`, on the cheat sheet and in the tables of other programs.
+# - Every array has one name: in `trace`, on the page, on the cheat sheet and in the tables of other programs.
 # - What only adds can be left out without a crash. So compare numbers, not texts.
 #
 # **Next:** [notebook 11](11_checkpoint.ipynb), how a file becomes a model. The module of this notebook is
-# [model.py](../minibitnet/model.py); the names are in [stages.py](../minibitnet/stages.py) and on the [cheat sheet](../CHEATSHEET.md).
+# [model.py](../minibitnet/model.py); the names are in [names.py](../minibitnet/golden/names.py) and on the [cheat sheet](../CHEATSHEET.md).

@@ -69,7 +69,7 @@ import inspect
 from minibitnet import bf16
 from minibitnet.files.tensorfile import read_tensors
 
-print(inspect.getsource(bf16.widen).split('"""')[-1])
+print(inspect.getsource(bf16.widen))
 
 # %%
 tensors = read_tensors(BUILT_IN / "model.safetensors")
@@ -77,13 +77,23 @@ bf16.widen(tensors["model.norm.weight"].array)[:4]
 
 # %% [markdown]
 # The arrays are *mapped*: nothing is read until somebody looks. And the header is not believed before the safetensors library has
-# checked it: offsets without gaps, sizes that fit the shapes.
+# checked it: offsets without gaps, sizes that fit the shapes. A model is then those arrays, each in
+# its place; the packed matrices are used as they are, without a copy:
+
+# %%
+import minibitnet as mb
+from minibitnet.packing import unpack
+
+model, _ = mb.load()
+stored = tensors["model.layers.0.self_attn.q_proj.weight"].array
+packed = model.layers[0].self_attn.qkv_proj.packed[0]
+np.array_equal(packed, stored), unpack(packed)[:2, :8]
 
 # %% [markdown]
 # ## What it looks like: where the bytes go
 
 # %%
-from minibitnet.commands.inspect import count_bytes
+from minibitnet.checkpoint.inspect import count_bytes
 
 sizes = count_bytes(tensors.values())
 sizes
@@ -141,9 +151,9 @@ axes.set(xlabel="layer", ylabel="weight_scale", ylim=(0, 5), title="the 210 scal
 axes.legend(frameon=False, ncols=4, fontsize=8);
 
 # %%
-from minibitnet.checkpoint.take import Shelf
+from minibitnet.checkpoint.take import Arrays
 
-print(inspect.getsource(Shelf.scale).split('"""')[-1])
+print(inspect.getsource(Arrays.scale))
 
 # %% [markdown]
 # ## What goes wrong otherwise
@@ -155,14 +165,12 @@ raw = tensors["model.norm.weight"].array[:4]
 bf16.widen(raw), raw.view(np.float16)
 
 # %% [markdown]
-# **A download that broke off.** The header is there, the rest is missing, or is zeros. A loader that does not look makes a model of it.
+# **An interrupted download.** The header is there, the rest is missing, or is zeros. A loader that does not look makes a model of it.
 # Here is what ours says of half a file:
 
 # %%
 import tempfile
 from pathlib import Path
-
-import minibitnet as mb
 
 with tempfile.TemporaryDirectory() as place:
     for name in ("config.json", "model.safetensors"):
@@ -175,11 +183,9 @@ with tempfile.TemporaryDirectory() as place:
         print(str(error).replace(place, "..."))
 
 # %% [markdown]
-# **All zeros** is worse: a byte of 0 is four times the code -1, which is valid. `minibitnet inspect` warns if a kind of matrix has no +1 at all.
+# **All zeros** is worse: a byte of 0 is four times the code -1, which is valid. `minibitnet inspect` reports a kind of matrix that has no +1 at all.
 
 # %%
-from minibitnet.packing import unpack
-
 unpack(np.zeros((1, 3), np.uint8)).T
 
 # %% [markdown]
@@ -213,4 +219,4 @@ check_matrix(matrix)
 # - Whether a scale multiplies or divides, and which activation the gate has, stands in `config.json` only.
 #
 # **Next:** [notebook 12](12_sampling.ipynb), how logits become a text. The modules of this notebook are [tensorfile.py](../minibitnet/files/tensorfile.py),
-# [bf16.py](../minibitnet/bf16.py) and [checkpoint.py](../minibitnet/checkpoint.py).
+# [bf16.py](../minibitnet/bf16.py), [configfile.py](../minibitnet/checkpoint/configfile.py) and [take.py](../minibitnet/checkpoint/take.py).

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 12. How do logits become a text?
 #
-# **You will be able to** choose a token by hand, greedily and by lot; say what temperature, top-k and top-p do; and write the loop that
+# **You will be able to** choose a token by hand, greedily and at random; say what temperature, top-k and top-p do; and write the loop that
 # writes.
 #
 # 25 minutes. Before: notebook [10](10_model.ipynb).
@@ -28,22 +28,23 @@ np.set_printoptions(precision=3, suppress=True)
 # %% [markdown]
 # ## By hand
 #
-# A vocabulary of four tokens; the model gives four logits. Softmax turns them into odds, that is, probabilities.
+# A vocabulary of four tokens; the model gives four logits. Softmax turns them into probabilities.
 
 # %%
 logits = np.log(np.array([0.5, 0.1, 0.25, 0.15], np.float32))
 np.exp(logits) / np.exp(logits).sum()
 
 # %% [markdown]
-# **Greedy** takes the first. **Sampling** throws a die with these odds. **Temperature** divides the logits first: with 0.5 every ratio is
-# squared, so the likely become likelier.
+# **Greedy** takes the most likely one. **Sampling** draws one at random with these probabilities. **Temperature** divides the logits first:
+# with 0.5 every ratio is squared, so the likely become still more likely.
 
 # %%
 squared = np.array([0.5, 0.1, 0.25, 0.15]) ** 2
 squared / squared.sum()
 
 # %% [markdown]
-# **Top-k** keeps the k most likely: with k = 3 the token with 0.1 is gone. **Top-p** keeps the most likely until they make up a share: for 0.6 that takes 0.5 and 0.25. They are made to add up to one again.
+# **Top-k** keeps the k most likely: with k = 3 the token with 0.1 is gone. **Top-p** keeps the most likely until their probabilities sum to
+# p: for 0.6 that takes 0.5 and 0.25. They are made to add up to one again.
 
 # %%
 np.array([0.5, 0, 0.25, 0]) / 0.75
@@ -54,20 +55,21 @@ np.array([0.5, 0, 0.25, 0]) / 0.75
 # %%
 import inspect
 
-from minibitnet.sampling import probabilities, sample
+from minibitnet.sampling import probabilities
 
-print(inspect.getsource(probabilities).split('"""')[-1])
+print(inspect.getsource(probabilities))
 
 # %%
 probabilities(logits, temperature=0.5), probabilities(logits, temperature=1.0, top_p=0.6)
 
 # %% [markdown]
-# And the loop: read the prompt at once (*prefill*), then choose a token, read it, choose the next (*decode*).
+# And the loop: read the prompt at once (*prefill*), then choose a token, read it, choose the next (*decode*). `next_logits` reads what is
+# unread, a long prompt in pieces of 256 tokens.
 
 # %%
 from minibitnet import decode
 
-print(inspect.getsource(decode._generate).split('"""')[-1])
+print(inspect.getsource(decode._generate))
 
 # %% [markdown]
 # ## What it looks like
@@ -84,9 +86,9 @@ words = [tokenizer.decode([int(token)]) for token in best]
 # %%
 figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
 for n, temperature in enumerate((0.5, 1.0, 1.5)):
-    odds = probabilities(logits, temperature)[best]
-    axes.bar(np.arange(12) + 0.27 * (n - 1), odds, 0.27, label=f"temperature {temperature}")
-axes.set(xticks=range(12), ylabel="odds of the next token")
+    probs = probabilities(logits, temperature)[best]
+    axes.bar(np.arange(12) + 0.27 * (n - 1), probs, 0.27, label=f"temperature {temperature}")
+axes.set(xticks=range(12), ylabel="probability of the next token")
 axes.set_xticklabels(words, rotation=30)
 axes.legend(frameon=False);
 
@@ -125,13 +127,12 @@ print("tokens read for 100 new ones, with cache:", len(steps), " without:", step
 # goes on with a question of its own. Ours knows two as well:
 
 # %%
-ends = sorted(model.config.eos_token_ids)
-ends, [tokenizer.inner.id_to_token(token) for token in ends]
+model.config.eos_token_ids, tokenizer.encode("<|end_of_text|><|eot_id|>", bos=False)
 
 # %%
 from dataclasses import replace
 
-deaf = replace(model, config=replace(model.config, eos_token_ids=frozenset()))
+deaf = replace(model, config=replace(model.config, eos_token_ids=()))
 ids = tokenizer.chat([{"role": "user", "content": "Tell me a story about a dog."}])
 for name, m in (("stops", model), ("deaf", deaf)):
     new = list(mb.generate(m, ids, max_new_tokens=330, temperature=0.7, top_p=0.9, seed=1))
@@ -146,32 +147,32 @@ with np.errstate(all="ignore"):
 probabilities(np.float32([800, 801]), temperature=1.0)
 
 # %% [markdown]
-# **Top-p without the token that crosses the line.** For a share smaller than the most likely token nothing would be left.
+# **Top-p without the token that reaches p.** With a p below the probability of the most likely token nothing would be left.
 
 # %%
-from minibitnet.course.sampling import check_odds, check_share, odds_cut_short
+from minibitnet.course.sampling import check_probs, check_share, probs_cut_short
 
-odds_cut_short(np.log([0.5, 0.1, 0.25, 0.15]), 1.0, 0.4)
+probs_cut_short(np.log([0.5, 0.1, 0.25, 0.15]), 1.0, 0.4)
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** The odds are 0.5, 0.25, 0.15, 0.1. How many tokens does top-p 0.6 keep?
+# **1.** The probabilities are 0.5, 0.25, 0.15, 0.1. How many tokens does top-p 0.6 keep?
 
 # %%
 answer = ...
 check_share(answer)
 
 # %% [markdown]
-# **2.** Write the odds: from `logits`, `temperature` (above 0) and `top_p` to an array that adds up to one. First the
+# **2.** Write the probabilities: from `logits`, `temperature` (above 0) and `top_p` to an array that adds up to one. First the
 # temperature, then the cut.
 
 # %%
-def odds(logits, temperature, top_p):
+def probs(logits, temperature, top_p):
     return ...
 
 
-check_odds(odds)
+check_probs(probs)
 
 # %% [markdown]
 # ## Summary

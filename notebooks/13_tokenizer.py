@@ -14,7 +14,7 @@
 # # 13. How does a conversation become a row of numbers?
 #
 # **You will be able to** cut a word into tokens by merging, as the tokenizer does; write a conversation as 2B4T was taught to read it,
-# to the last blank; and say why a wrong prompt is so hard to notice.
+# to the last space; and say why a wrong prompt is so hard to notice.
 #
 # 30 minutes. Before: notebooks [10](10_model.ipynb) and [12](12_sampling.ipynb).
 
@@ -22,7 +22,6 @@
 import json
 
 import numpy as np
-import tokenizers
 
 import minibitnet as mb
 from minibitnet.stories import BUILT_IN
@@ -33,7 +32,7 @@ model, tokenizer = mb.load()
 # ## By hand
 #
 # A text is bytes. A tokenizer begins with one token for each byte and *merges* pairs, in the order in which it learned them: the most
-# frequent pair of its training texts first. Suppose that it learned four, and `·` stands for the blank before a word:
+# frequent pair of its training texts first. Suppose that it learned four, and `·` stands for the space before a word:
 #
 # | rank | merge | makes |
 # |---|---|---|
@@ -54,22 +53,41 @@ model, tokenizer = mb.load()
 # %% [markdown]
 # ## The same, through the package
 #
-# The tokenizers library does the merging, by the `tokenizer.json` beside the weights. There are the merges, in order:
+# In code:
 
 # %%
-spec = json.loads((BUILT_IN / "tokenizer.json").read_text())
-merges = spec["model"]["merges"]
-len(merges), [" ".join(merge).replace("Ġ", "·") for merge in merges[:12]]
+import inspect
+
+from minibitnet import bpe
+
+print(inspect.getsource(bpe.merge))
+
+# %%
+ranks = {(b"h", b"e"): 0, (b" ", b"t"): 1, (b"n", b"d"): 2, (b" t", b"he"): 3}
+bpe.merge(b" then", ranks), bpe.merge(b" tend", ranks)
 
 # %% [markdown]
-# The text is first cut at blanks, digits and signs, and no token reaches across a cut. The blank goes with the word behind it.
+# (The heap only saves looking at every pair each time.) The merges of the built-in model, in order, stand in the `tokenizer.json` beside the
+# weights. From there the tokenizers library, written in Rust, does the same faster; `tokenizer` uses it where it is installed.
+
+# %%
+from minibitnet.tokenizerfile import read_bpe
+
+plain = read_bpe(BUILT_IN / "tokenizer.json")
+merges = list(plain.ranks)
+len(merges), merges[:8]
+
+# %% [markdown]
+# The text is first split into words, numbers and signs, and no token reaches across a cut. A space goes with the word behind it.
 
 
 # %%
-def pieces(text, tokenizer=tokenizer):
+special = {i: name for name, i in plain.special.items()}
+
+
+def pieces(text):
     """How a text is cut. Bytes that are no letter by themselves are shown as �."""
-    inner = tokenizer.inner
-    return [inner.decode([i], skip_special_tokens=False) for i in tokenizer.encode(text)]
+    return [special.get(i) or tokenizer.decode([i]) for i in tokenizer.encode(text)]
 
 
 pieces("The fox then tended 12 cafés.")
@@ -86,9 +104,7 @@ ids = tokenizer.encode("cafés")
 # In front stands `<|begin_of_text|>`, once. The package sees to that:
 
 # %%
-import inspect
-
-print(inspect.getsource(tokenizer.encode).split('"""')[-1])
+print(inspect.getsource(tokenizer.encode))
 
 # %% [markdown]
 # ## In the real model
@@ -119,13 +135,12 @@ story = (
 
 def cut(count):
     """The story's tokens with so many merges."""
-    fewer = dict(spec["model"], merges=merges[:count], ignore_merges=False)
-    inner = tokenizers.Tokenizer.from_str(json.dumps(dict(spec, model=fewer)))
-    return [story[a:b] for a, b in inner.encode(story, add_special_tokens=False).offsets]
+    fewer = {merge: plain.ranks[merge] for merge in merges[:count]}
+    return [token for piece in bpe.split(story) for token in bpe.merge(piece.encode(), fewer)]
 
 
 for count in (0, 10, 100, 1000, len(merges)):
-    print(f"{count:5} merges: {'|'.join(cut(count))[:88]}")
+    print(f"{count:5} merges: {b'|'.join(cut(count)).decode()[:88]}")
 
 # %%
 import matplotlib.pyplot as plt
@@ -133,7 +148,7 @@ import matplotlib.pyplot as plt
 counts = np.unique(np.geomspace(1, len(merges), 40).astype(int))
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
 axes.semilogx(256 + counts, [len(story) / len(cut(count)) for count in counts], "o-", ms=3)
-axes.set(xlabel="tokens in the vocabulary (256 bytes, one for each merge)", ylabel="letters a token")
+axes.set(xlabel="tokens: 256 bytes, and one for each merge", ylabel="letters a token")
 axes.set_xticks([256, 512, 1024, 2048, 4096], [256, 512, 1024, 2048, 4096])
 axes.minorticks_off();
 
@@ -158,13 +173,13 @@ render_chat(messages)
 
 # %% [markdown]
 # No line breaks. Roles begin with a capital, contents are stripped, each message ends in `<|eot_id|>`, which is one token and not ten characters.
-# At the end stands the start of the answer, with its blank.
+# At the end stands the start of the answer, with its space.
 
 # %%
-print(inspect.getsource(render_chat).split('"""')[-1])
+print(inspect.getsource(render_chat))
 
 # %% [markdown]
-# The whole is encoded as *one* text. The blank before `Tell` becomes part of ` Tell`; only the last blank is a token of its own. These are
+# The whole is encoded as *one* text. The space before `Tell` becomes part of ` Tell`; only the last space is a token of its own. These are
 # 2B4T's ids for a greeting:
 
 # %%
@@ -179,19 +194,19 @@ real[text], pieces(text)
 ids = tokenizer.chat(messages[1:])
 new = list(mb.generate(model, ids, max_new_tokens=400, temperature=0.6, top_p=0.9, seed=4))
 print(tokenizer.decode(new))
-new[-1], tokenizer.inner.id_to_token(new[-1])
+new[-1], special[new[-1]]
 
 # %% [markdown]
 # ## What goes wrong otherwise
 #
-# **A prompt that is nearly right.** Here are prompts as seen in ports, and what they do to the odds of the first token. The distance is the
-# Kullback-Leibler divergence in bits: how much is lost by believing the odds of the wrong prompt.
+# **A prompt that is nearly right.** Here are prompts as seen in ports, and what they do to the probabilities of the first token. The distance is the
+# Kullback-Leibler divergence in bits: how much is lost by believing those of the wrong prompt.
 
 # %%
 from minibitnet.sampling import probabilities
 
 right = render_chat(messages[1:])
-bos = tokenizer.bos_ids
+bos = tokenizer.encode("")
 prompts = {
     "as it should be": tokenizer.encode(right),
     "no begin-of-text": tokenizer.encode(right)[1:],
@@ -199,27 +214,27 @@ prompts = {
     "line breaks": tokenizer.encode(right.replace("<|eot_id|>", "<|eot_id|>\n")),
     "roles in small letters": tokenizer.encode(right.replace("User", "user").replace("Ass", "ass")),
     "GGUF's template": tokenizer.encode("Human: Tell me a story about a dog.\n\nBITNETAssistant: "),
-    "last blank left out": tokenizer.encode(right[:-1]),
+    "last space left out": tokenizer.encode(right[:-1]),
 }
-odds = {
+probs = {
     name: probabilities(mb.forward(model, ids, last=True), 1.0) for name, ids in prompts.items()
 }
-p = odds["as it should be"]
-for name, q in odds.items():
+p = probs["as it should be"]
+for name, q in probs.items():
     lost, first = np.sum(p * np.log2(p / q)), tokenizer.decode([q.argmax()])
     print(f"{name:24} {lost:7.3f} bits, begins with {first!r}")
 
 # %% [markdown]
-# The largest number is the most harmless one: without the last blank the model first writes the blank itself, and then goes on as it
-# should. The others change the odds a little, small letters by a bit. And each of them gives a story; nobody sees a wrong prompt in the text, only in
+# The largest number is the most harmless one: without the last space the model first writes the space itself, and then goes on as it
+# should. The others change the probabilities a little, small letters by a bit. And each of them gives a story; nobody sees a wrong prompt in the text, only in
 # scores. Compare ids, not texts.
 # (`BITNETAssistant` is what the template inside Microsoft's GGUF file says. It is a placeholder that was never trained.)
 #
 # **The pieces encoded apart.** `User: ` and `hi`, each by itself, have other ids than both together:
 
 # %%
-apart = tokenizer.encode("User: ") + tokenizer.encode("hi")[1:]
-[tokenizer.inner.decode([i]) for i in apart[1:]], pieces("User: hi")[1:]
+apart = tokenizer.encode("User: ") + tokenizer.encode("hi", bos=False)
+[tokenizer.decode([i]) for i in apart[1:]], pieces("User: hi")[1:]
 
 # %% [markdown]
 # **A user who writes the special token.** It is taken as such, so that a message can end its own turn and speak for the assistant. Who
@@ -236,7 +251,7 @@ tokenizer.chat([{"role": "user", "content": content}]).count(tokenizer.encode("<
 # ## Exercises
 #
 # **1.** With the table of the first section (h e, · t, n d, ·t he): into how many tokens is ` the hen` cut, which is `· t h e · h e n`? It is first cut at
-# the second blank.
+# the second space.
 
 # %%
 from minibitnet.course.tokenizer import check_count, check_join, check_prompt
@@ -271,8 +286,9 @@ check_prompt(prompt)
 # ## Summary
 #
 # - Bytes, merged by rank. What was never merged stays bytes, so every text has ids.
-# - One begin-of-text, `Role: content<|eot_id|>` for each message, `Assistant: ` with its blank, all encoded as one text.
+# - One begin-of-text, `Role: content<|eot_id|>` for each message, `Assistant: ` with its space, all encoded as one text.
 # - A wrong prompt still gets an answer. Only the ids show it.
 #
-# **Next:** [notebook 14](14_kernels.ipynb), how the product is made faster. The module is [tokenizer.py](../minibitnet/tokenizer.py); the merges are of Sennrich
+# **Next:** [notebook 14](14_kernels.ipynb), how the product is made faster. The modules are [bpe.py](../minibitnet/bpe.py) and
+# [tokenizer.py](../minibitnet/tokenizer.py); the merges are of Sennrich
 # et al., *Neural Machine Translation of Rare Words with Subword Units*, 2015, arXiv 1508.07909.

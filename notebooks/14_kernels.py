@@ -113,7 +113,7 @@ indices.shape, [np.base_repr(index, 3).zfill(7) for index in indices[0, 0]]
 # each entry is one of these plus one of those.
 
 # %%
-print(inspect.getsource(lookup._look_up).split('"""')[-1])
+print(inspect.getsource(lookup._look_up))
 
 # %%
 lookup.lookup_matmul(x[None], indices)
@@ -130,7 +130,7 @@ planes = popcount.lay_out(pack(w))
 # eight with minus are sixteen ANDs and sixteen counts for 64 weights. It is how hardware for few bits is built.
 
 # %%
-print(inspect.getsource(popcount._count).split('"""')[-1])
+print(inspect.getsource(popcount._count))
 
 # %%
 popcount.popcount_matmul(x[None], planes)[:, :2]
@@ -142,19 +142,15 @@ popcount.popcount_matmul(x[None], planes)[:, :2]
 
 # %%
 import minibitnet as mb
-from minibitnet.checkpoint.open import open_checkpoint
-from minibitnet.kernels import KERNELS, make_multiply
-from minibitnet.stories import BUILT_IN
+from minibitnet.kernels import KERNELS
 
 model, tokenizer = mb.load()
 with mb.trace() as stages:
     mb.forward(model, tokenizer.encode("The fox saw the cheese"))
 x_codes = stages["layers.0.ffn_in.codes"]
-config, tensors = open_checkpoint(BUILT_IN)
-packed = [tensors[f"model.layers.0.mlp.{name}_proj.weight"].array for name in ("gate", "up")]
-rows = [config.intermediate_size] * 2
-for kernel in KERNELS:
-    gate, up = make_multiply(kernel, packed, rows)(x_codes)
+layer = model.layers[0].mlp.gate_up_proj
+for kernel, prepare in KERNELS.items():
+    gate, up = prepare(layer.packed, layer.rows)(x_codes)
     same = (np.array_equal(gate, stages["layers.0.gate.acc"]),
             np.array_equal(up, stages["layers.0.up.acc"]))
     print(f"{kernel:9}", gate.dtype, gate.shape, same)
@@ -199,7 +195,7 @@ axes.invert_yaxis();
 # weight takes (3**g / M + 1) / g additions. The number of columns cancels out.
 
 # %%
-from minibitnet.commands.costs import SHARES
+from minibitnet.evaluation.costs import SHARES
 
 
 def additions(g, M):
@@ -263,7 +259,7 @@ w_codes = rng.choice(np.array([-1, 0, 1], np.int8), (2560, 2560), p=[minus, 1 - 
 tokens = rng.integers(-127, 128, (64, 2560)).astype(np.int8)
 print("tokens           1        4       64")
 for kernel in ("masks", "popcount", "lookup", "blas", "auto"):
-    multiply = make_multiply(kernel, [pack(w_codes)], [2560])
+    multiply = KERNELS[kernel]([pack(w_codes)], [2560])
     with use_threads(1):
         each = [clock(lambda: multiply(tokens[:T]), 5 if T < 64 else 1) / T for T in (1, 4, 64)]
     print(f"{kernel:9}", *(f"{ms:8.2f}" for ms in each))
@@ -334,9 +330,10 @@ lookup.CHUNK * lookup.TABLE * 2
 # ## Why `auto` changes over
 
 # %%
-from minibitnet import kernels
+from minibitnet.kernels import auto
 
-print(inspect.getsource(kernels.prepare_auto).split('"""')[-1])
+print(inspect.getsource(auto.choose))
+print(inspect.getsource(auto.prepare))
 
 # %% [markdown]
 # More than `FEW` tokens go to BLAS, others to the tables, with one exception. Behind squared ReLU ([notebook 7](07_feedforward.ipynb))
@@ -344,7 +341,7 @@ print(inspect.getsource(kernels.prepare_auto).split('"""')[-1])
 # only their columns, for BLAS. The shares in our model, last token, layer by layer:
 
 # %%
-print("FEW", kernels.FEW, " SPARSE", kernels.SPARSE)
+print("FEW", auto.FEW, " SPARSE", auto.SPARSE)
 np.array([(stages[f"layers.{L}.ffn_out.codes"][-1] != 0).mean() for L in range(6)])
 
 # %% [markdown]
@@ -359,7 +356,7 @@ np.array([(stages[f"layers.{L}.ffn_out.codes"][-1] != 0).mean() for L in range(6
 
 # %%
 down = [pack(rng.integers(-1, 2, (2560, 6912), np.int8))]
-by_kernel = {kernel: make_multiply(kernel, down, [2560]) for kernel in ("lookup", "blas", "auto")}
+by_kernel = {name: KERNELS[name](down, [2560]) for name in ("lookup", "blas", "auto")}
 print("share that is not 0", *(f"{kernel:>6}" for kernel in by_kernel))
 for share in (1, 0.5, 0.15, 0.05):
     token = np.where(rng.random((1, 6912)) < share, rng.integers(1, 128, 6912), 0).astype(np.int8)
@@ -370,8 +367,8 @@ for share in (1, 0.5, 0.15, 0.05):
 # %% [markdown]
 # ## What goes wrong otherwise
 #
-# **Digits in another order.** The first weight is the highest digit. Read as the lowest, it finds an entry of the right table in the
-# wrong place:
+# **Digits in another order.** The first weight is the highest digit. Read as the lowest, it finds another entry of the right
+# table:
 
 # %%
 def by_tables(worth):
@@ -391,7 +388,7 @@ lookup.CHUNK * lookup.GROUP * 128, 2 * lookup.CHUNK * lookup.GROUP * 128, np.iin
 # an overflow of 16 bits in its code for older ARM processors (issue 411 of microsoft/BitNet).
 
 # %%
-multiply = make_multiply("lookup", [pack(w_codes)], [2560])
+multiply = KERNELS["lookup"]([pack(w_codes)], [2560])
 for codes in (tokens[0], 127 * w_codes[0]):
     [[right]] = multiply(codes[None])
     narrow = (codes * w_codes).sum(axis=1, dtype=np.int16)
@@ -417,7 +414,7 @@ for codes in (x, np.abs(x)):
 # %%
 whole = 2560 // 7 * 7
 [right] = multiply(tokens[:1])
-[short] = make_multiply("lookup", [pack(w_codes[:, :whole])], [2560])(tokens[:1, :whole])
+[short] = KERNELS["lookup"]([pack(w_codes[:, :whole])], [2560])(tokens[:1, :whole])
 print("left over:", 2560 % 7, "of 2560,", 6912 % 7, "of 6912")
 print(f"wrong rows: {(short != right).mean():.1%}, by at most {np.abs(short - right).max()};",
       f"spread of the sums: {right.std():.0f}")
@@ -465,5 +462,5 @@ check_dot(dot)
 #
 # **Next:** [notebook 15](15_costs.ipynb) counts bytes, operations and joules. The modules are
 # [lookup.py](../minibitnet/kernels/lookup.py), [popcount.py](../minibitnet/kernels/popcount.py),
-# [blas.py](../minibitnet/kernels/blas.py) and their [package](../minibitnet/kernels/__init__.py), with `auto`; the papers Wei et al.,
+# [blas.py](../minibitnet/kernels/blas.py) and [auto.py](../minibitnet/kernels/auto.py); the papers Wei et al.,
 # *T-MAC*, 2024, arXiv 2407.00088, and Wang et al., *Bitnet.cpp*, 2025, arXiv 2502.11880, section 3.

@@ -103,12 +103,12 @@ attention, linear + attention
 import inspect
 import json
 
-from minibitnet.evaluation import costs
 from minibitnet.checkpoint.configfile import parse_config
+from minibitnet.evaluation import costs
 from minibitnet.files.published import CONFIG, WEIGHTS_BYTES
 from minibitnet.stories import BUILT_IN
 
-print(inspect.getsource(costs.count_weights).split('"""')[-1])
+print(inspect.getsource(costs.count_weights))
 
 # %%
 config = parse_config(CONFIG)
@@ -117,10 +117,10 @@ weights = costs.count_weights(config)
 weights, costs.count_weights(small)
 
 # %%
-print(inspect.getsource(costs.estimate_energy).split('"""')[-1])
+print(inspect.getsource(costs.estimate_energy))
 
 # %%
-costs.estimate_energy(config, tokens=512, ternary=True)
+costs.estimate_energy(config, tokens=512, weight=costs.INT8_ADD)
 
 # %% [markdown]
 # Is the count complete? Count the built-in model, add its scales and the header, and take that from the size of the file:
@@ -147,7 +147,7 @@ WEIGHTS_BYTES, counted, WEIGHTS_BYTES - counted
 # %%
 import matplotlib.pyplot as plt
 
-from minibitnet.commands.costs import BITS
+from minibitnet.evaluation.costs import BITS
 
 every = np.arange(len(BITS))
 parts = {"ternary matrices": [costs.size(weights.ternary, bits) for bits in BITS],
@@ -175,11 +175,9 @@ axes.legend(frameon=False);
 # Table 1 of the report has five other models. All their weights are 16 bits; everything else is counted the same way.
 
 # %%
-from minibitnet.commands.costs import REPORT, compare
-
 print(" " * 22, "GB  published   J: linear  attention     sum  published")
-for name, row in REPORT.items():
-    gb, gb_told, linear, attention, joules, joules_told = compare(row).values()
+for name, row in costs.REPORT.items():
+    gb, gb_told, linear, attention, joules, joules_told = costs.compare(row).values()
     print(f"{name:18} {gb:6.3f} {gb_told:10}", end=" ")
     print(f"{linear:11.4f} {attention:10.4f} {joules:7.4f} {joules_told:10}")
 
@@ -200,10 +198,8 @@ for name, row in REPORT.items():
 # "No multiplications" is said of the ternary products. A token that is generated with 512 tokens in the cache takes
 
 # %%
-from minibitnet.commands.costs import SHARES
-
 operations = {
-    "ternary matrices": costs.count_ternary(config, *SHARES),
+    "ternary matrices": costs.count_ternary(config, *costs.SHARES),
     "quantizing, scaling": costs.count_scaling(config),
     "attention": costs.count_attention(config, 512),
     "head": costs.count_head(config),
@@ -256,13 +252,10 @@ operations["quantizing, scaling"].multiplies * costs.FP16_MULTIPLY_ADD * 1e6
 # the *bandwidth* of the memory. Turn that round: which bandwidth do the published times imply?
 
 # %%
-from minibitnet.commands.costs import KEYS
-
-milliseconds = dict(zip(REPORT, (48, 41, 65, 67, 124, 29)))  # table 1 of the report
+milliseconds = dict(zip(costs.REPORT, (48, 41, 65, 67, 124, 29)))  # table 1 of the report
 read = {}
-for name, row in REPORT.items():
-    numbers = dict(zip(KEYS, row.sizes)) | {"hidden_act": "silu", "tie_word_embeddings": True}
-    w = costs.count_weights(parse_config(numbers))
+for name, row in costs.REPORT.items():
+    w = costs.count_weights(row.config)
     bits = 2 if row.bits < 2 else 16
     read[name] = costs.size(w.ternary, bits), costs.size(w.embedding, 16)
 print(" " * 18, "GB: blocks   head    ms   GB/s: blocks  and head")
@@ -328,7 +321,7 @@ for what, size in {
 # **0.028 J taken for a token.** It is 512 tokens. One, in microjoules:
 
 # %%
-sum(costs.estimate_energy(config, tokens=512, ternary=True)) / 512 * 1e6
+sum(costs.estimate_energy(config, tokens=512, weight=costs.INT8_ADD)) / 512 * 1e6
 
 # %% [markdown]
 # **The head forgotten.** Predict 2B4T's time from the bandwidth of LLaMA's row, in milliseconds, without and with the head:
@@ -353,7 +346,7 @@ weights.ternary * 0.007 / WEIGHTS_BYTES
 # joules of a token:
 
 # %%
-token = sum(costs.estimate_energy(config, tokens=512, ternary=True)) / 512
+token = sum(costs.estimate_energy(config, tokens=512, weight=costs.INT8_ADD)) / 512
 0.147 / token, 0.381 / token
 
 # %% [markdown]
@@ -400,4 +393,4 @@ check_token_energy(token_energy)
 # - Where one part gets cheap, the others remain: by these counts the head is now the largest in bytes, time and joules.
 #
 # **Next:** [notebook 16](16_training.ipynb), how one trains weights that cannot move a little. The module is
-# [costs.py](../minibitnet/costs.py); `minibitnet costs` prints these counts for any model.
+# [costs.py](../minibitnet/evaluation/costs.py); `minibitnet costs` prints these counts for any model.

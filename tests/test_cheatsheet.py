@@ -1,23 +1,18 @@
 """What stands on the cheat sheet and is not an example is held here."""
 
 import re
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 from shared import ROOT
 
-import minibitnet as mb
-from minibitnet import bitlinear
-from minibitnet.weights import matrices
+from minibitnet import one_page
 from minibitnet.checkpoint.configfile import parse_config
-from minibitnet.course.stages import port_a, port_b, port_c, port_d
+from minibitnet.course.stages import PORTS, change_page, port_d
 from minibitnet.files.published import CONFIG
-from minibitnet.kernels import blas
-from minibitnet.stages import EMBED, FINAL_NORM, IN_A_BLOCK, LOGITS
+from minibitnet.golden.names import EMBED, FINAL_NORM, IN_A_BLOCK, LOGITS
+from minibitnet.stories import BUILT_IN
+from minibitnet.weights import matrices
 
 SHEET = (ROOT / "CHEATSHEET.md").read_text(encoding="utf-8")
 STAGES = {stage.name: stage for stage in (EMBED, *IN_A_BLOCK, FINAL_NORM, LOGITS)}
@@ -63,73 +58,41 @@ def test_every_stage_it_names_exists_and_has_that_name_elsewhere():
 
 
 TRAPS = {row[0]: row[-1].strip("`") for row in rows("Traps, and how each shows")}
-IDS = [4093, 5, 300, 17, 42, 7]  # begin-of-text first
+IDS = [4093, *range(300, 340)]  # begin-of-text first
 
 
-@contextmanager
-def no_sub_norms(model):
-    def without(block):
-        attention = replace(block.self_attn, attn_sub_norm=None)
-        return replace(
-            block, self_attn=attention, mlp=replace(block.mlp, ffn_sub_norm=None)
-        )
-
-    yield replace(model, layers=tuple(map(without, model.layers)))
-
-
-@contextmanager
-def other_theta(model):
-    theta = model.config.rope_theta * 50
-    yield replace(model, config=replace(model.config, rope_theta=theta))
-
-
-@contextmanager
-def highest_first(model):
-    table = blas.WEIGHTS_OF_BYTE[:, ::-1].copy()
-    with patch.object(blas, "WEIGHTS_OF_BYTE", table):
-        yield model
-
-
-def rounded_with(change):
-    @contextmanager
-    def mutant(model):
-        rounded = partial(change, bitlinear.quantize_activations)
-        with patch.object(bitlinear, "quantize_activations", rounded):
-            yield model
-
-    return mutant
-
-
-def one_scale(quantize, x):
-    codes, scale = quantize(x.reshape(1, -1))
-    return codes.reshape(x.shape), np.broadcast_to(scale, (len(x), 1))
-
-
-def cut_off(quantize, x):
-    _, scale = quantize(x)
-    return np.trunc(x / scale).astype(np.int8), scale
-
-
-MUTANTS = {
-    "SiLU for squared ReLU": port_c,
-    "scale of the weights divided": port_a,
-    "no sub-norms": no_sub_norms,
-    "RoPE on neighbours": port_b,
-    "theta 10000": other_theta,
-    "rows unpacked as neighbours, or highest bits first": highest_first,
+WITHOUT_SUB_NORMS = "((n, e) for n, e in header.items() if 'sub_norm' not in n)"
+MUTANTS = {  # each the page with one change
+    "SiLU for squared ReLU": PORTS["C"],
+    "scale of the weights divided": PORTS["A"],
+    "no sub-norms": change_page("header.items()", WITHOUT_SUB_NORMS),
+    "RoPE on neighbours": PORTS["B"],
+    "theta 10000": change_page('d, config["rope_theta"])', "d, 500000.0)"),
+    "rows unpacked as neighbours, or highest bits first": change_page(
+        "(0, 2, 4, 6)", "(6, 4, 2, 0)"
+    ),
     "key/value head `h % G` in place of `h // (H // G)`": port_d,
-    "one scale for all tokens": rounded_with(one_scale),
-    "half away from zero, or cut off": rounded_with(cut_off),
+    "one scale for all tokens": change_page(
+        "np.abs(x).max(axis=1, keepdims=True)", "np.abs(x).max(keepdims=True)"
+    ),
+    "half away from zero, or cut off": change_page(
+        "np.rint(x * (127 / largest))", "np.trunc(x * (127 / largest))"
+    ),
+    "floats summed in float32": change_page(
+        "np.square(x.astype(np.float64)).mean", "np.square(x).mean"
+    ),
 }
+
+
+def trace(page):
+    stages = {}
+    page.forward(*page.load(BUILT_IN), IDS, [], stages)
+    return stages
 
 
 @pytest.mark.parametrize("trap", MUTANTS)
 def test_a_trap_shows_first_where_the_sheet_says(trap):
-    model, _ = mb.load(kernel="blas")
-    with mb.trace() as stages:
-        mb.forward(model, IDS)
-    with MUTANTS[trap](model) as wrong, mb.trace() as others:
-        mb.forward(wrong, IDS)
+    stages, others = trace(one_page), trace(MUTANTS[trap])
     first = next(n for n in others if not np.array_equal(stages[n], others[n]))
     assert first == f"layers.0.{TRAPS[trap]}"
 

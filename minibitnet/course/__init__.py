@@ -1,6 +1,6 @@
 """The course: what its notebooks check answers with.
 
-The notebooks lie in ``notebooks/``, in reading order (``minibitnet course`` copies them
+The notebooks are in ``notebooks/``, in reading order (``minibitnet course`` copies them
 to a folder of yours). Each ends in exercises, and each exercise has a check in the
 module here that is named like the notebook::
 

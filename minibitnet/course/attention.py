@@ -16,20 +16,13 @@ VALUES = rng.standard_normal((2, 5, 6)).astype(np.float32)
 
 def gathered(q: F32, keys: F32, values: F32) -> F32:
     """The right answer to `check_gathered`."""
-    return attend(q, keys, values)[1]
-
-
-def attend_by_turns(q: F32, keys: F32, values: F32) -> tuple[F32, F32]:
-    """Heads shared out by turns: h % G in place of h // (H // G)."""
-    order = np.arange(len(q)).reshape(-1, len(keys)).T.ravel()  # heads h % G together
-    weights, attn = attend(q[order], keys, values)
-    back = np.argsort(order)
-    return weights[back], attn[back]
+    return attend(q[None], keys, values)[0]
 
 
 def gathered_by_turns(q: F32, keys: F32, values: F32) -> F32:
-    """What they gather then."""
-    return attend_by_turns(q, keys, values)[1]
+    """Heads shared out by turns: h % G in place of h // (H // G)."""
+    order = np.arange(len(q)).reshape(-1, len(keys)).T.ravel()  # heads h % G together
+    return gathered(q[order], keys, values)[np.argsort(order)]
 
 
 def gathered_unscaled(q: F32, keys: F32, values: F32) -> F32:

@@ -54,7 +54,7 @@ def draw_arrows(case: tuple[Any, ...], found: Array, right: Array) -> "Figure":
     Parameters
     ----------
     case : tuple
-        The vector that was turned, its place, and theta.
+        The vector that was turned, its position, and theta.
     found, right : ndarray of shape (d,), float
         Where it went, and where it should have gone.
 

@@ -1,4 +1,4 @@
-"""Exercises of notebook 8, how a token knows its place."""
+"""Exercises of notebook 8, how a token knows its position."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def turned_neighbours(x: F32, position: int, theta: float) -> F32:
 
 
 def turned_from_one(x: F32, position: int, theta: float) -> F32:
-    """Places counted from one."""
+    """Positions counted from one."""
     return turned(x, position + 1, theta)
 
 
@@ -68,7 +68,7 @@ check_turned = Exercise(
         "You turn the other way: by minus the angle.": turned_back,
         "You took neighbours for pairs. Here a number and the one half a head further "
         "on are a pair; programs differ in this.": turned_neighbours,
-        "You count places from one. The first token is at place 0, and is not turned."
+        "You count positions from one. The first token is at 0, and is not turned."
         "": turned_from_one,
         "Your later pairs are too fast: the exponent is -2 * j / d, and j counts pairs."
         "": turned_fast,

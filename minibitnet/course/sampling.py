@@ -11,30 +11,30 @@ Numbers = NDArray[np.float64]
 LOGITS = np.log(np.array([0.5, 0.1, 0.25, 0.15]))
 
 
-def odds(logits: Numbers, temperature: float, top_p: float) -> Numbers:
-    """The right answer to `check_odds`."""
+def probs(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+    """The right answer to `check_probs`."""
     return probabilities(logits.astype(np.float32), temperature, top_p=top_p)
 
 
-def odds_multiplied(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+def probs_multiplied(logits: Numbers, temperature: float, top_p: float) -> Numbers:
     """Multiplied by the temperature."""
-    return odds(logits * temperature * temperature, temperature, top_p)
+    return probs(logits * temperature * temperature, temperature, top_p)
 
 
-def odds_cut_first(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+def probs_cut_first(logits: Numbers, temperature: float, top_p: float) -> Numbers:
     """The tail cut off before the temperature."""
-    kept = odds(logits, 1.0, top_p) > 0
-    return odds(np.where(kept, logits, -np.inf), temperature, 1.0)
+    kept = probs(logits, 1.0, top_p) > 0
+    return probs(np.where(kept, logits, -np.inf), temperature, 1.0)
 
 
-def odds_uncut(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+def probs_uncut(logits: Numbers, temperature: float, top_p: float) -> Numbers:
     """The tail left on."""
-    return odds(logits, temperature, 1.0)
+    return probs(logits, temperature, 1.0)
 
 
-def odds_cut_short(logits: Numbers, temperature: float, top_p: float) -> Numbers:
-    """The token that reaches the share left out."""
-    powers = odds(logits, temperature, 1.0)
+def probs_cut_short(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+    """The token that reaches top_p left out."""
+    powers = probs(logits, temperature, 1.0)
     order = np.argsort(-powers)
     kept = order[np.cumsum(powers[order]) <= top_p]
     out = np.zeros_like(powers)
@@ -43,10 +43,10 @@ def odds_cut_short(logits: Numbers, temperature: float, top_p: float) -> Numbers
     return out / total if total else out
 
 
-def odds_not_whole(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+def probs_not_whole(logits: Numbers, temperature: float, top_p: float) -> Numbers:
     """They do not add up to one."""
-    powers = odds(logits, temperature, 1.0)
-    return np.where(odds(logits, temperature, top_p) > 0, powers, 0)
+    powers = probs(logits, temperature, 1.0)
+    return np.where(probs(logits, temperature, top_p) > 0, powers, 0)
 
 
 check_share = Exercise(
@@ -56,18 +56,18 @@ check_share = Exercise(
         "Two have 0.75 already, and that is enough.": 3,
     },
 )
-check_odds = Exercise(
-    right=odds,
+check_probs = Exercise(
+    right=probs,
     mistakes={
         "You multiply by the temperature. Divide: below 1 it sharpens."
-        "": odds_multiplied,
+        "": probs_multiplied,
         "You cut before the temperature. First the temperature, then the cut."
-        "": odds_cut_first,
+        "": probs_cut_first,
         "You left the tail on. Keep the most likely until they make up top_p."
-        "": odds_uncut,
+        "": probs_uncut,
         "You left out the token that reaches top_p. It is the last one kept."
-        "": odds_cut_short,
-        "What is kept must add up to one again.": odds_not_whole,
+        "": probs_cut_short,
+        "What is kept must add up to one again.": probs_not_whole,
     },
     cases=[(LOGITS, 1.0, 0.6), (LOGITS, 0.5, 0.9), (LOGITS, 2.0, 0.8)],
 )

@@ -1,65 +1,67 @@
 """Exercises of notebook 17, and the faulty ports that are found in it.
 
-A port is a context: inside, the model that it yields computes as that port does. (Do
-not look before you have looked for the mistakes in the notebook.)
+A port is the page, `minibitnet.one_page`, with one change. (Do not look before you have
+looked for the mistakes in the notebook.)
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from unittest.mock import patch
+import inspect
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet import attention, bitlinear
-from minibitnet.course.attention import attend_by_turns
+from minibitnet import one_page
 from minibitnet.course.exercise import Exercise
-from minibitnet.model import Model
 from minibitnet.golden.names import IN_A_BLOCK
 
 F32 = NDArray[np.float32]
-Port = Callable[[Model], AbstractContextManager[Model]]
 
 
-@contextmanager
-def port_a(model: Model) -> Iterator[Model]:
-    """The scale of the weights divides."""
+def change_page(right: str, wrong: str) -> ModuleType:
+    """The page as a module of its own, with some of its text replaced.
 
-    def scale_back(acc: NDArray[np.int32], x_scale: F32, w_scale: F32) -> F32:
-        return acc.astype(np.float32) * (x_scale / w_scale)
+    Parameters
+    ----------
+    right : str
+        What the page says, in one place only.
+    wrong : str
+        What the port says there.
 
-    with patch.object(bitlinear, "scale_back", scale_back):
-        yield model
+    Returns
+    -------
+    port : module
+        With the functions of the page. The page itself stays as it is.
 
-
-@contextmanager
-def port_b(model: Model) -> Iterator[Model]:
-    """RoPE turns neighbours, not halves."""
-
-    def rotate(x: F32, cos: F32, sin: F32) -> F32:
-        a, b, cos, sin = x[..., 0::2], x[..., 1::2], cos[:, None], sin[:, None]
-        pairs = [a * cos - b * sin, b * cos + a * sin]
-        return np.stack(pairs, axis=-1).reshape(x.shape)
-
-    with patch.object(attention, "rotate", rotate):
-        yield model
-
-
-@contextmanager
-def port_c(model: Model) -> Iterator[Model]:
-    """SiLU stands where squared ReLU should."""
-    yield replace(model, config=replace(model.config, hidden_act="silu"))
+    Raises
+    ------
+    ValueError
+        If the page does not say that exactly once.
+    """
+    source = inspect.getsource(one_page)
+    if (n := source.count(right)) != 1:
+        raise ValueError(f"right must be on the page once, found {n} times: {right!r}")
+    port = ModuleType("port")
+    exec(source.replace(right, wrong), vars(port))
+    return port
 
 
-@contextmanager
-def port_d(model: Model) -> Iterator[Model]:
-    """Query heads take key/value heads by turns, h % G in place of h // (H // G)."""
-    with patch.object(attention, "attend", attend_by_turns):
-        yield model
-
-
-PORTS: dict[str, Port] = {"A": port_a, "B": port_b, "C": port_c}
+HALVES = (
+    "    first, second = np.split(x, 2, axis=2)\n"
+    "    return np.concatenate([first * cos - second * sin, "
+    "second * cos + first * sin], axis=2)\n"
+)
+NEIGHBOURS = """\
+    first, second = x[:, :, 0::2], x[:, :, 1::2]
+    pairs = [first * cos - second * sin, second * cos + first * sin]
+    return np.stack(pairs, axis=3).reshape(x.shape)
+"""
+CHANGES = {  # what the page says and what the port says
+    "A": ("(x_scale * w_scale)", "(x_scale / w_scale)"),
+    "B": (HALVES, NEIGHBOURS),
+    "C": ('relu2 if config["hidden_act"] == "relu2" else silu', "silu"),
+}
+PORTS = {name: change_page(*change) for name, change in CHANGES.items()}
+port_d = change_page("head // (H // G)", "head % G")
 
 rng = np.random.default_rng(17)
 LOUD = np.array([[1], [1000], [1], [1], [1]], np.float32)
@@ -131,7 +133,7 @@ def first_exact(right: F32, port: F32, tolerance: float) -> int:
     return first(right, port, 0)
 
 
-_places = ["embed", *(stage.name for stage in IN_A_BLOCK)]
+_names = ["embed", *(stage.name for stage in IN_A_BLOCK)]
 _logits = 1 + 6 * len(IN_A_BLOCK) + 1  # behind six blocks and final_norm
 check_scale = Exercise(
     right=2.0,
@@ -158,8 +160,8 @@ check_first = Exercise(
         "difference is small, and turn that round.": first_without_nan,
         "That is the largest difference. Look for the first: what comes after is "
         "wrong anyway.": largest,
-        "Last bits differ between machines. That is what the tolerance is for."
-        "": first_exact,
+        "Last bits differ where a port adds in another precision. That is what the "
+        "tolerance is for.": first_exact,
     },
     cases=[
         (RIGHT, LAST_BITS, 1e-4),
@@ -172,14 +174,12 @@ check_first = Exercise(
     ],
 )
 check_port_d = Exercise(
-    right=_places.index("attn_weights"),
+    right=_names.index("attn_weights"),
     mistakes={
-        "That is a stage too late: attn is made of attn_weights.": _places.index(
-            "attn"
-        ),
-        "The turned queries are right. Go on.": _places.index("q.rope"),
+        "That is a stage too late: attn is made of attn_weights.": _names.index("attn"),
+        "The turned queries are right. Go on.": _names.index("q.rope"),
         "The turned keys are right. Go on. (Or did you count within the block? In "
-        "list(stages) embed stands before it.)": _places.index("k.rope"),
+        "list(stages) embed stands before it.)": _names.index("k.rope"),
         "That is the logits: everything before them may be wrong, too.": _logits,
     },
 )

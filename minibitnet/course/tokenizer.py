@@ -94,7 +94,7 @@ check_join = Exercise(
 check_prompt = Exercise(
     right=prompt,
     mistakes={
-        "The blank after the last colon is missing.": lambda content: prompt_with(
+        "The space after the last colon is missing.": lambda content: prompt_with(
             "User: ", "<|eot_id|>Assistant:", content
         ),
         "There are line breaks. The template has none.": lambda content: prompt_with(
@@ -110,7 +110,7 @@ check_prompt = Exercise(
             f"User: {content}<|eot_id|>Assistant: "
         ),
         "There are two begin-of-texts. encode puts one there.": lambda content: (
-            TOKENIZER.bos_ids + prompt(content)
+            TOKENIZER.encode("") + prompt(content)
         ),
         "There is no begin-of-text.": lambda content: prompt(content)[1:],
         "Nothing says that it is the assistant's turn.": lambda content: prompt_with(

@@ -6,7 +6,7 @@ import numpy as np
 share = 2
 
 
-def odds(logits, temperature, top_p):
+def probs(logits, temperature, top_p):
     powers = np.exp((logits - logits.max()) / temperature)
     powers /= powers.sum()
     order = np.argsort(-powers)

@@ -4,6 +4,7 @@ import numpy as np
 
 import minibitnet as mb
 from minibitnet.course.stages import port_d
+from minibitnet.stories import BUILT_IN
 
 # Four times too large: it multiplies by 4 * 0.5, which is 1 / 0.5.
 scale = 2.0
@@ -16,12 +17,12 @@ def first(right, port, tolerance):
     return -1
 
 
-model, tokenizer = mb.load(kernel="blas")
+model, tokenizer = mb.load()
 ids = tokenizer.encode("Once upon a time, there was a little girl named Anna.")
 with mb.trace() as stages:
     mb.forward(model, ids)
-with port_d(model) as wrong, mb.trace() as others:
-    mb.forward(wrong, ids)
+others = {}
+port_d.forward(*port_d.load(BUILT_IN), ids, [], others)
 # layers.0.attn_weights, one head after another: only some heads differ, and a head that
 # is wrong has the weights that another key head would give it. Query head h read
 # key/value head h % G in place of h // (H // G).

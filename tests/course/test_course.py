@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from shared import ROOT
 
-from minibitnet import attention, bitlinear, course
+from minibitnet import course, one_page
 from minibitnet.cli import main
 from minibitnet.course import rope as course_rope
 from minibitnet.course.drawing import draw_arrows, draw_cells
 from minibitnet.course.exercise import Exercise, same
-from minibitnet.course.stages import port_a, port_b, port_d
-from minibitnet.rope import rotations
+from minibitnet.course.stages import PORTS, change_page, port_d
+from minibitnet.stories import BUILT_IN
 
 NOTEBOOKS = ROOT / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.py"))
@@ -286,25 +286,36 @@ def test_arrows_go_where_the_pairs_go():
         assert arrows["yours"] == ((found[j], found[j + 2]) if j else (1, 6))
 
 
+def test_a_port_has_one_change_and_the_page_none():
+    port = change_page("/ 127", "/ 128")
+    x = np.float32([[127, -1]])
+    for page, scale in ((port, 127 / 128), (one_page, 1)):
+        assert page.quantize_activations(x)[1] == scale
+    for text in ("no such line", "np.float32"):
+        with pytest.raises(ValueError, match="once"):
+            change_page(text, "")
+
+
 def test_the_ports_have_the_mistakes_that_the_notebook_tells_of():
-    rng = np.random.default_rng(0)
-    with port_a(None):
-        y = bitlinear.scale_back(np.int32([[8]]), np.float32([[1]]), np.float32(2))
-        assert y == 4
-    x = rng.standard_normal((3, 2, 6), np.float32)
-    with port_b(None):
-        turned = attention.rotate(x, *rotations(np.arange(3), 6, 1e4))
-    for place, head in np.ndindex(3, 2):
-        expected = course_rope.turned_neighbours(x[place, head], place, 1e4)
-        np.testing.assert_allclose(turned[place, head], expected, rtol=1e-5, atol=1e-6)
-    q = rng.standard_normal((12, 4), np.float32)
-    keys, values = rng.standard_normal((2, 3, 5, 4), np.float32)
-    with port_d(None):
-        weights, attn = attention.attend(q, keys, values)
-    for h in range(12):
-        alone = attention.attend(q[[h]], keys[[h % 3]], values[[h % 3]])
-        np.testing.assert_allclose(weights[[h]], alone[0], rtol=1e-5)
-        np.testing.assert_allclose(attn[[h]], alone[1], rtol=1e-5)
+    ids = [4093, 5, 300, 17]
+    config, weights = one_page.load(BUILT_IN)
+
+    def stages(page):
+        page.forward(config, weights, ids, [], trace := {})
+        return {n.removeprefix("layers.0."): a for n, a in trace.items()}
+
+    right, a, b, c, d = map(stages, (one_page, *PORTS.values(), port_d))
+    scale = one_page.ternary(config, weights, "model.layers.0.self_attn.q_proj", 256)[1]
+    np.testing.assert_allclose(a["q"], right["q"] / scale**2, rtol=1e-5)
+    for position, head in np.ndindex(4, 8):
+        q = right["q"].reshape(4, 8, 32)[position, head]
+        expected = course_rope.turned_neighbours(q, position, config["rope_theta"])
+        np.testing.assert_allclose(b["q.rope"][position, head], expected, atol=1e-5)
+    silu = right["gate"] / (1 + np.exp(-right["gate"])) * right["up"]
+    np.testing.assert_allclose(c["relu2_gate"], silu, rtol=1e-4, atol=1e-6)
+    with_one, with_other = (s["attn_weights"] for s in (right, d))
+    same = [np.array_equal(*heads) for heads in zip(with_one, with_other, strict=True)]
+    assert same == [h // 4 == h % 2 for h in range(8)]
 
 
 def test_a_text_stays_a_text():
