@@ -4,7 +4,7 @@ The same sizes, text, seed and schedule; only what is rounded differs: nothing, 
 weights, or weights and activations (BitNet b1.58)::
 
     pip install '.[notebooks]'
-    python benchmarks/ternary_cost.py learn.txt --judge judge.txt --out ternary_cost
+    python benchmarks/ternary_cost.py learn.txt --validation judge.txt --out costs
 
 It prints a table and writes ``ternary_cost.json`` and ``ternary_cost.png`` to the
 directory. The options are those of ``minibitnet train``; the sizes, unless given, those
@@ -52,7 +52,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser)
     parser.set_defaults(
-        context=384, texts=10, steps=300, warmup=50, high=4e-3, low=2e-3
+        context=384, batch_size=10, steps=300, warmup=50, peak_lr=4e-3, second_lr=2e-3
     )
     return parser.parse_args()
 
@@ -70,14 +70,14 @@ def bits_per_byte(parameters, config, settings, inner, documents):
     return nats / math.log(2) / size
 
 
-def run(name, config, row, inner, judge, args):
+def run(name, config, row, inner, validation, args):
     """Train one way; its losses and what the held-out text costs."""
     weights, linear, bits = WAYS[name]
     settings = replace(make_settings(args), weights=weights, linear=linear)
     optimizer = AdamW(draw_parameters(config, args.seed))
     steps = tqdm(train(optimizer, config, row, settings), name, args.steps)
     losses = [step.loss / math.log(2) for step in steps]
-    cost = bits_per_byte(optimizer.parameters, config, settings, inner, judge)
+    cost = bits_per_byte(optimizer.parameters, config, settings, inner, validation)
     ternary = sum(w.size for n, w in optimizer.parameters.items() if is_ternary(n))
     return {
         "way": name,
@@ -110,11 +110,11 @@ def draw(results, file):
 
 def main():
     args = parse_arguments()
-    learn, judge = choose_documents(args)
+    learn, validation = choose_documents(args)
     inner = train_vocabulary(learn, args.vocab_size)
     config = parse_config(make_config(args, inner.token_to_id))
     row = encode_documents(inner, learn)
-    results = [run(name, config, row, inner, judge, args) for name in WAYS]
+    results = [run(name, config, row, inner, validation, args) for name in WAYS]
     columns = [key for key in results[0] if key != "losses"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for result in results:

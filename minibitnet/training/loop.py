@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from minibitnet.absmean import quantize_weights
 from minibitnet.config import Config
@@ -162,13 +163,13 @@ def load_state(optimizer: AdamW, file: Path) -> None:
     A CheckpointError if the file is damaged, or of another model; nothing has changed
     then.
     """
-    try:
-        with np.load(file) as kept:
-            found = dict(kept)
-    except (BadZipFile, EOFError, ValueError) as error:
-        raise CheckpointError(
-            f"{file}: expected the state of a training, found {error}"
-        ) from None
+    with file.open("rb") as data:
+        try:
+            found = dict(NpzFile(data))
+        except (BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"{file}: expected the state of a training, found {error}"
+            ) from None
     for name, array in state(optimizer).items():
         shape = found[name].shape if name in found else "none"
         if shape != array.shape:

@@ -60,8 +60,11 @@ def split_documents(
 ) -> tuple[list[str], list[str]]:
     """The documents to learn from, and those held out: every n-th, about that share.
 
-    At least one is learned from, and one held out if there are two.
+    At least one is learned from, and one held out if there are two. A ValueError if the
+    share is below 0 or not below 1.
     """
+    if not 0 <= held_out < 1:
+        raise ValueError(f"held_out must be from 0 to below 1, got {held_out}")
     n = max(2, round(1 / held_out)) if held_out else len(documents) + 1
     learn = [document for i, document in enumerate(documents, 1) if i % n]
     return learn, list(documents[n - 1 :: n])

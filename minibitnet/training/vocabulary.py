@@ -28,9 +28,7 @@ Examples
 import json
 from collections.abc import Iterable
 from pathlib import Path
-
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from tokenizers.trainers import BpeTrainer
+from typing import TYPE_CHECKING
 
 from minibitnet.tokenizer import (
     BEGIN_OF_TEXT,
@@ -38,6 +36,9 @@ from minibitnet.tokenizer import (
     END_OF_TEXT,
     END_OF_TURN,
 )
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 SPECIAL = (BEGIN_OF_TEXT, END_OF_TEXT, END_OF_TURN)
 SMALLEST = 256 + len(SPECIAL)  # a token for each byte: any text, if at length
@@ -47,13 +48,17 @@ SPLIT = (
 )
 
 
-def train_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
+def train_vocabulary(texts: Iterable[str], size: int) -> "Tokenizer":
     """A byte-level tokenizer of at most `size` tokens, learned from texts.
 
     A ValueError if there is no room for the bytes and the special tokens.
     """
     if size < SMALLEST:
         raise ValueError(f"size must be {SMALLEST} or more, got {size}")
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers.processors import TemplateProcessing
+    from tokenizers.trainers import BpeTrainer
+
     inner = Tokenizer(models.BPE(ignore_merges=True))
     inner.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -69,14 +74,14 @@ def train_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
     inner.train_from_iterator(texts, trainer)
     inner.add_special_tokens(list(SPECIAL))  # last, so their ids are the highest
     inner.decoder = decoders.ByteLevel()
-    inner.post_processor = processors.TemplateProcessing(
+    inner.post_processor = TemplateProcessing(
         single=f"{BEGIN_OF_TEXT} $A",
         special_tokens=[(BEGIN_OF_TEXT, inner.token_to_id(BEGIN_OF_TEXT))],
     )
     return inner
 
 
-def save_vocabulary(inner: Tokenizer, directory: Path) -> None:
+def save_vocabulary(inner: "Tokenizer", directory: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json into a directory."""
     inner.save(str(directory / "tokenizer.json"))
     page = {

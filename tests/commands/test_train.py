@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pytest
+
+import minibitnet as mb
+from minibitnet.cli import main
+from minibitnet.commands import train as command
+
+STORY = "The fox saw the crow. The crow had cheese. The fox wanted the cheese. "
+DOCUMENTS = [STORY * n for n in (1, 2, 3)]
+OPTIONS = """\
+--hidden-size 32 --intermediate-size 52 --layers 2 --heads 4 --kv-heads 2
+--vocab-size 270 --context 16 --batch-size 4 --steps 12 --save-every 5 --threads 2
+""".split()
+
+
+@pytest.fixture
+def text(tmp_path):
+    file = tmp_path / "text.txt"
+    file.write_text("<|endoftext|>".join(DOCUMENTS * 6))
+    return file
+
+
+def train(text, out, *more):
+    return main(["train", str(text), "--out", str(out), *OPTIONS, *map(str, more)])
+
+
+def read_log(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_train_writes_a_model_that_the_other_commands_run(text, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert train(text, out, "--held-out", 0.1) == 0
+    assert "bits per byte on 1 documents held out" in capsys.readouterr().out
+    assert main(["inspect", str(out)]) == 0
+    for directory in (out, out / "master"):
+        capsys.readouterr()
+        words = ["generate", "The", "--model", str(directory), "--max-new-tokens", "5"]
+        assert main(words) == 0
+        assert capsys.readouterr().out.startswith("The")
+    config = mb.load(out)[0].config
+    assert config.eos_token_ids == (268, 269)
+    assert (config.hidden_size, config.intermediate_size) == (32, 52)
+    assert (config.num_attention_heads, config.num_key_value_heads) == (4, 2)
+    assert (config.num_hidden_layers, config.vocab_size) == (2, 270)
+    assert config.max_position_embeddings == 16
+
+
+def test_the_log_has_a_line_for_each_step_and_shares_where_it_was_saved(text, tmp_path):
+    rates = ("--peak-lr", 0.25, "--second-lr", 0.125, "--decay", 0.5, "--warmup", 2)
+    assert train(text, tmp_path / "out", "--held-out", 0, *rates, "--clip", 0.01) == 0
+    lines = read_log(tmp_path / "out")
+    assert [line["step"] for line in lines] == list(range(12))
+    assert [line["step"] for line in lines if "codes" in line] == [4, 9, 11]
+    for line in lines:
+        assert line.keys() - {"codes"} == {
+            *("step", "loss", "rate", "decay", "gradient", "seconds")
+        }
+    found = [lines[step]["rate"] for step in (0, 6)]
+    assert found == pytest.approx([0.125, 0.125])  # half of the peak; the second
+    peak = 0.5 * (1 - np.cos(2 * np.pi * 5 / 12)) / 2
+    assert lines[5]["decay"] == pytest.approx(peak)
+
+
+def test_without_documents_held_out_nothing_is_said_of_them(text, tmp_path, capsys):
+    assert train(text, tmp_path / "out", "--held-out", 0) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_validation_may_have_a_file_of_its_own(text, tmp_path, capsys):
+    (tmp_path / "other.txt").write_text("<|endoftext|>".join(DOCUMENTS[:2]))
+    words = (text, tmp_path / "out", "--validation", tmp_path / "other.txt")
+    assert train(*words) == 0
+    said = capsys.readouterr().out
+    assert "bits per byte on 2 documents held out" in said
+    before = (tmp_path / "out" / "log.jsonl").read_bytes()
+    assert train(*words) == 0  # it is trained to the end: only the validation is left
+    assert capsys.readouterr().out == said
+    assert (tmp_path / "out" / "log.jsonl").read_bytes() == before
+
+
+def test_the_same_command_resumes_a_training_that_was_interrupted(
+    text, tmp_path, monkeypatch
+):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert train(text, whole, "--held-out", 0) == 0
+    steps = command.train
+
+    def interrupted(*args):
+        for report in steps(*args):
+            yield report
+            if report.step == 7:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "train", interrupted)
+    assert train(text, broken, "--held-out", 0) == 130
+    assert not (broken / "model.safetensors").exists()
+    assert len(read_log(broken)) == 8  # three more than were saved
+    monkeypatch.undo()
+    assert train(text, broken, "--held-out", 0) == 0
+    for file in ("model.safetensors", "master/model.safetensors", "tokenizer.json"):
+        assert (broken / file).read_bytes() == (whole / file).read_bytes()
+    logs = [read_log(out) for out in (whole, broken)]
+    for line in sum(logs, []):
+        del line["seconds"]
+    assert logs[0] == logs[1]
+
+
+def test_a_damaged_state_is_refused_in_one_line(text, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "state.npz").write_bytes(b"PK")
+    assert train(text, out) == 2
+    assert f"{out / 'state.npz'}: expected the state of" in capsys.readouterr().err
+
+
+def test_a_training_with_other_sizes_does_not_go_on_from_the_state(
+    text, tmp_path, capsys
+):
+    assert train(text, tmp_path / "out") == 0
+    before = (tmp_path / "out" / "log.jsonl").read_bytes()
+    assert train(text, tmp_path / "out", "--layers", 1, "--hidden-size", 16) == 2
+    assert "expected (270, 16), found (270, 32)" in capsys.readouterr().err
+    assert (tmp_path / "out" / "log.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--held-out", "1"], "held_out must be from 0 to below 1, got 1.0"),
+        (["--vocab-size", "258"], "size must be 259 or more, got 258"),
+        (["--kv-heads", "3"], "num_key_value_heads: expected a divisor"),
+        (["--context", "1000"], "text must be more than 1000 tokens, got "),
+        (["--batch-size", "0"], "--batch-size: must be a whole number from 1 up"),
+        (["--peak-lr", "x"], "--peak-lr: invalid float value"),
+        (["--validation", "no/such/file"], "No such file or directory"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_one_line(
+    text, tmp_path, capsys, words, complaint
+):
+    text.write_text(STORY)
+    assert train(text, tmp_path / "out", *words) == 2
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert said.count("\n") == 1
