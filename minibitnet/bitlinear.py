@@ -1,4 +1,4 @@
-"""BitLinear: quantize, multiply, scale back.
+"""BitLinear: quantize, multiply, rescale.
 
 What a linear layer is in this model. The activations of a token become 8-bit codes with
 a scale, the codes meet the ternary weights in an integer product, and the two scales,
