@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from minibitnet.weights import matrices
 from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
 from minibitnet.kernels import blas, head, lookup
 from minibitnet.kernels.threads import count_threads, split, use_threads
+from minibitnet.weights import matrices
 
 COPIES = 6
 SIZES = matrices(parse_config(CONFIG))
