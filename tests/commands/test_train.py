@@ -1,3 +1,4 @@
+import argparse
 import json
 
 import numpy as np
@@ -6,6 +7,8 @@ import pytest
 import minibitnet as mb
 from minibitnet.cli import main
 from minibitnet.commands import train as command
+from minibitnet.training.loop import Settings
+from minibitnet.training.schedule import Schedule
 
 STORY = "The fox saw the crow. The crow had cheese. The fox wanted the cheese. "
 DOCUMENTS = [STORY * n for n in (1, 2, 3)]
@@ -62,6 +65,21 @@ def test_the_log_has_a_line_for_each_step_and_shares_where_it_was_saved(text, tm
     assert found == pytest.approx([0.125, 0.125])  # half of the peak; the second
     peak = 0.5 * (1 - np.cos(2 * np.pi * 5 / 12)) / 2
     assert lines[5]["decay"] == pytest.approx(peak)
+
+
+def test_each_option_has_its_place_in_the_settings():
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    words = "text --out out --steps 9 --warmup 1 --peak-lr 0.3 --second-lr 0.2"
+    words += " --decay 0.1 --batch-size 5 --context 7 --clip 0.5 --seed 3 --threads 4"
+    assert command.make_settings(parser.parse_args(words.split())) == Settings(
+        Schedule(steps=9, warmup=1, high=0.3, low=0.2, peak_decay=0.1),
+        batch_size=5,
+        context=7,
+        clip=0.5,
+        seed=3,
+        threads=4,
+    )
 
 
 def test_without_documents_held_out_nothing_is_said_of_them(text, tmp_path, capsys):
