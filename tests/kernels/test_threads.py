@@ -1,3 +1,4 @@
+import sys
 import threading
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info
 
+from minibitnet.kernels import threads
 from minibitnet.kernels.threads import count_threads, split, use_threads
 
 
@@ -69,3 +71,24 @@ def test_small_and_large_parts_are_summed_alike():
         with use_threads(threads):
             parts = split(lambda start, stop: numbers[start:stop].sum(axis=0), 100)
         assert_array_equal(np.add.reduce(parts), numbers.sum(axis=0))
+
+
+def test_where_no_thread_can_start_the_parts_are_computed_one_by_one(monkeypatch):
+    class NoThreads:
+        def submit(self, work, *part):
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_pool", lambda n: NoThreads())
+    with use_threads(3):
+        parts = split(lambda start, stop: list(range(start, stop)), 10)
+    assert parts == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
+
+
+def test_without_threadpoolctl_blas_keeps_its_threads(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    threads._find_blas.cache_clear()
+    before = blas_threads()
+    with use_threads(2):
+        assert blas_threads() == before
+        assert len(split(lambda *part: part, 9)) == 2
+    threads._find_blas.cache_clear()
