@@ -51,8 +51,8 @@ def test_a_part_that_fails_fails_the_whole():
     def work(start, stop):
         raise KeyError(start)
 
-    for threads in (1, 2):
-        with use_threads(threads), pytest.raises(KeyError):
+    for n in (1, 2):
+        with use_threads(n), pytest.raises(KeyError):
             split(work, 2)
     with use_threads(1):
         assert split(lambda *part: part, 2) == [(0, 2)]
@@ -67,8 +67,8 @@ def test_as_many_threads_as_cores_unless_told_otherwise():
 
 def test_small_and_large_parts_are_summed_alike():
     numbers = np.random.default_rng(0).integers(-9, 9, (100, 3))
-    for threads in (1, 2, 3):
-        with use_threads(threads):
+    for n in (1, 2, 3):
+        with use_threads(n):
             parts = split(lambda start, stop: numbers[start:stop].sum(axis=0), 100)
         assert_array_equal(np.add.reduce(parts), numbers.sum(axis=0))
 
