@@ -54,7 +54,7 @@ from minibitnet.rmsnorm import rms_norm
 from minibitnet.rope import rotate
 from minibitnet.stages import stage
 
-WORTH = 2**16  # multiplications for each query head that are worth a thread
+WORTH = 2**17  # multiplications of a token and a head that are worth a thread
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def attend(q: F32, keys: F32, values: F32) -> F32:
                 weights = softmax(queries[t, g] @ k[:end].T * d**-0.5)  # (H // G, end)
                 attn[t, g] = weights @ v[:end]  # rounded to float32 here, once
 
-    split(work, G, WORTH // (T * S * d))
+    split(work, G, WORTH // (S * d))
     return attn.reshape(T, H, d)
 
 

@@ -2,6 +2,7 @@
 # same bits.
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,13 @@ def test_it_ends_at_an_end_of_text(story):
     config["eos_token_id"] = new[7]
     assert one_page.generate(config, weights, ids, 200) == new[: new.index(new[7]) + 1]
     assert one_page.generate(config, weights, ids, 3) == new[:3]
+
+
+def test_generation_config_names_the_ends_of_text_too(tmp_path):
+    shutil.copytree(BUILT_IN, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [7, 8]}')
+    config, _ = one_page.load(tmp_path)
+    assert config["eos_token_id"] == [7, 8]
 
 
 def test_it_runs_as_a_command(story):
