@@ -26,7 +26,10 @@ TEXTS = (
     "notebooks/solutions/README.md",
 )
 # Their functions say little without their code.
-SHOWN_AS_SCRIPTS = {Path("minibitnet/commands"), Path("minibitnet/course")}
+SHOWN_AS_SCRIPTS = {
+    *(Path("minibitnet/commands"), Path("minibitnet/course")),
+    Path("minibitnet/one_page.py"),
+}
 LINK = re.compile(r"\]\(([^)#\s]+)")
 LANGUAGES = {".py": "python", ".cff": "yaml"}
 MODULE_PAGE = """\
