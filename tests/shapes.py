@@ -42,9 +42,16 @@ def line_of(function):
     ]
 
 
+@functools.cache
+def letters_in(expression):
+    return frozenset(re.findall(r"\b[A-Za-z]\b", expression))
+
+
 def size_of(expression, letters):
     """The size an axis must have, or None if a letter in it is not yet known."""
-    if set(re.findall(r"\b[A-Za-z]\b", expression)) <= letters.keys():
+    if expression in letters:
+        return letters[expression]
+    if letters_in(expression) <= letters.keys():
         return eval(expression, {"ceil": math.ceil}, letters)
     return None
 
@@ -68,6 +75,7 @@ def fits(found, documented, letters):
     return bound
 
 
+@functools.cache  # it is asked for at every call
 def dtypes_of(hint):
     """The NumPy scalar types that an annotation allows; none if it is no array."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
