@@ -77,6 +77,7 @@ def main():
     parser.add_argument("--model", type=Path, required=True, metavar="DIR")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--rounds", type=int, default=9, metavar="N")
+    parser.add_argument("--contexts", default="16,1024,4090", metavar="S,S")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
@@ -85,7 +86,7 @@ def main():
     processes = [start(tree, args) for tree in args.trees]
     print(f"{args.threads} threads\n\n| | before, ms | after, ms | ratio |")
     print("|---|---|---|---|")
-    for context in (16, 1024, 4090):
+    for context in map(int, args.contexts.split(",")):
         for process in processes:
             ask(process, f"context {context}")  # the first step at a length is slow
         compare(f"decode at {context:,}", "step 1", processes, args.rounds)
