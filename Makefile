@@ -1,5 +1,5 @@
 # `make check`, `make test` and `make site` are what CI runs; and the course, from the wheel.
-.PHONY: check course format notebooks same site test
+.PHONY: check course damage format notebooks same site test
 
 check:
 	ruff check .
@@ -19,6 +19,10 @@ test:
 # the table of the README. `--quick` is what CI runs.
 same:
 	python tools/same_numbers.py
+
+# A hundred thousand damaged checkpoints: each loads as what it says, or is refused.
+damage:
+	python tools/mutate_files.py
 
 # Run every notebook, where `minibitnet course` copies them.
 course:

@@ -48,4 +48,5 @@ def test_ternary_cost(tmp_path):
     texts = [tmp_path / "learn.txt", "--validation", tmp_path / "judge.txt"]
     more = [*sizes.split(), *more.split(), "--out", tmp_path / "costs"]
     table = run("ternary_cost.py", *texts, *more)
-    assert table.count("| float32 |") == 1 and table.count("ternary weights") == 2
+    assert table.count("| float32 |") == 1
+    assert table.count("ternary weights") == 2
