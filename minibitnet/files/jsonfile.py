@@ -4,6 +4,10 @@ A checkpoint comes from somebody else. Every value of its JSON files is validate
 once, so that the rest of the package meets only sound values and a user sees one line:
 the file, the key, what was expected, what was found.
 
+What stands under a file's name need not be a file: a pipe would be waited for and a
+device read without end. So it is looked at before it is opened, and its size too, for a
+page of JSON can take twenty times its size in memory.
+
 Examples
 --------
 >>> keys = Keys({"hidden_size": 2560.5}, "config.json")
@@ -17,33 +21,90 @@ a whole number from 1 to 2147483647, found 2560.5
 """
 
 import json
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-LARGEST_FILE = 2**26  # bytes; a shard index of a large model has about a million
+LARGEST_FILE = 2**26  # bytes; the largest there are, of tokenizers, have half of it
+LONGEST = 400  # characters of a message
 LARGEST_COUNT = 2**31 - 1
 LARGEST_NUMBER = 1e300
 REQUIRED: Any = object()
+# How a file begins that Git LFS has left in place of a large one.
+POINTER = b"version https://git-lfs"
+
+
+def printable(text: str) -> str:
+    """A text as one line of at most 400 characters, whatever is in it.
+
+    Control characters, line breaks and all else without a shape are escaped: a terminal
+    obeys them, and the names in a checkpoint come from somebody else.
+    """
+    return cut(
+        "".join(
+            letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+            for letter in cut(text)
+        )
+    )
+
+
+def cut(text: str) -> str:
+    """A text of at most 400 characters: what is too long lacks its middle."""
+    return text if len(text) <= LONGEST else f"{text[:295]} ... {text[-100:]}"
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used: which file, what was expected, what found."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; a CheckpointError if that is not what it holds."""
-    if path.exists() and not path.is_file():  # reading a pipe would block
-        raise CheckpointError(f"{path}: expected a file, found something else")
+
+class CheckpointWarning(UserWarning):
+    """What was assumed of a checkpoint that does not say, or contradicts itself."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def regular_file(path: Path) -> None:
+    """See that a path is a file and can be read; a CheckpointError otherwise."""
+    begin = None
     try:
-        size = path.stat().st_size
-        text = path.read_bytes() if size <= LARGEST_FILE else b""
+        if stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            with path.open("rb") as stream:
+                begin = stream.read(len(POINTER))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    if size > LARGEST_FILE:
+    if begin is None:
+        raise CheckpointError(f"{path}: expected a file, found something else")
+    if begin == POINTER:
         raise CheckpointError(
-            f"{path}: expected at most {LARGEST_FILE} bytes, found {size}"
+            f"{path}: expected the file itself, found a Git LFS pointer to it "
+            "(`git lfs pull` fetches it)"
         )
+
+
+def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
+    """The text of a file, in UTF-8, or in UTF-16 or UTF-32 if it looks so.
+
+    Raises a CheckpointError if there is no such file, or it is too large or no text.
+    """
+    regular_file(path)
+    with path.open("rb") as stream:
+        content = stream.read(largest + 1)
+    if len(content) > largest:
+        raise CheckpointError(f"{path}: expected at most {largest} bytes, found more")
+    try:
+        return content.decode(json.detect_encoding(content))
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path}: expected text, found {error}") from None
+
+
+def read_json(path: Path, largest: int = LARGEST_FILE) -> dict[str, Any]:
+    """The object in a JSON file; a CheckpointError if that is not what it holds."""
+    text = read_text(path, largest)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

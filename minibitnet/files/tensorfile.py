@@ -43,7 +43,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet.files.jsonfile import CheckpointError
+from minibitnet.files.jsonfile import CheckpointError, regular_file
 from minibitnet.files.tensorheader import STORED, Spec, check_listing, read_header
 
 WEIGHTS = "model.safetensors"  # the file of a checkpoint
@@ -92,8 +92,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 def _map_file(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """The header, which has been checked against the file, and the bytes behind it."""
-    if file.exists() and not file.is_file():  # reading a pipe would block
-        raise CheckpointError(f"{file}: expected a file, found something else")
+    regular_file(file)
     try:
         length, listing = read_header(file)
         # asarray: the map as a plain array
