@@ -4,14 +4,18 @@ A checkpoint is arrays and a page of JSON that says how to use them. Some of the
 are numbers of the model (`minibitnet.config`). Others describe the file: whether the
 head is another array than the embedding, whether full-precision weights are masters to
 be made ternary, which way a stored scale acts. All are read here, and what the model
-cannot do is refused by name.
+cannot do, or what is not known (`minibitnet.checkpoint.configkeys`), is refused by
+name.
 
 Notes
 -----
 ``quantization_config.linear_class`` decides what no array shows: with ``autobitlinear``
 (2B4T) a stored ``weight_scale`` is the mean of the weights' magnitudes and multiplies;
-with ``bitlinear`` it is the reciprocal and divides. A missing key has transformers'
-default; so without a ``linear_class`` the scale divides.
+with ``bitlinear`` it is the reciprocal and divides. Where ``quant_method`` is
+``bitnet``, a missing ``linear_class`` has transformers' default, ``bitlinear``. In its
+first days 2B4T had ``offline_quantization`` in its place, which means autobitlinear;
+transformers, which has forgotten that key, would divide. If nothing is said, packed
+matrices are refused.
 
 References
 ----------
@@ -20,9 +24,9 @@ config.json of microsoft/bitnet-b1.58-2B-4T; Hugging Face transformers,
 
 Examples
 --------
->>> content = {"hidden_size": 2560, "intermediate_size": 6912, "num_hidden_layers": 30,
+>>> content = {"model_type": "bitnet", "hidden_size": 2560, "intermediate_size": 6912, "num_hidden_layers": 30,
 ...     "num_attention_heads": 20, "num_key_value_heads": 5, "vocab_size": 128256,
-...     "hidden_act": "relu2", "rope_theta": 500000.0}
+...     "quantization_config": {"quant_method": "bitnet"}}
 >>> parse_config(content).head_dim
 128
 >>> parse_stored(content).scale_divides
@@ -38,32 +42,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from minibitnet.checkpoint.configkeys import refuse_others, refuse_unknown
 from minibitnet.config import Config
 from minibitnet.files.jsonfile import REQUIRED, Keys
 
-# What the forward pass here does not have, and the values that ask for nothing.
-UNSUPPORTED: dict[str, tuple[object, ...]] = {
-    "attention_bias": (False,),
-    "mlp_bias": (False,),
-    "sliding_window": (),
-    "embedding_multiplier": (1.0,),
-    "residual_multiplier": (1.0,),
-    "attention_multiplier": (),
-    "logits_scaling": (1.0,),
-    "final_logit_softcapping": (),
-    "attn_logit_softcapping": (),
-    "partial_rotary_factor": (1.0,),
-    "pretraining_tp": (1,),
-    "input_bits": (8,),
-    "weight_bits": (1, 2),
-}
-UNSUPPORTED_QUANTIZATION: dict[str, tuple[object, ...]] = {
-    "quant_method": ("bitnet",),
-    "use_rms_norm": (False,),
-    "modules_to_not_convert": (["lm_head"],),
-}
-# What RoPE's own object may say; any other key asks for scaling.
-ROPE_KEYS = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+# What RoPE's own object may say besides theta; any other key asks for scaling.
+ROPE_LIMITED: dict[str, tuple[object, ...]] = {"partial_rotary_factor": (1.0,)}
+ONLY_DEFAULT = "'default' (RoPE scaling is not supported)"
+BITNET = ("BitNetForCausalLM", "BitnetForCausalLM")  # the latter 1bitLLM's
+ARCHITECTURES = (*BITNET, "LlamaForCausalLM")
+LINEAR_CLASSES = ("autobitlinear", "bitlinear")
+# Beyond these, roots and frequencies would leave float32.
+LEAST_EPS, LARGEST_EPS = 1e-30, 1.0
+LEAST_THETA, LARGEST_THETA = 1.0, 1e30
 # What transformers takes for a missing key, for 2B4T and for Llama.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "bitnet": {"hidden_act": "relu2", "rms_norm_eps": 1e-5, "rope_theta": 500_000.0},
@@ -78,7 +69,8 @@ class Stored:
     tied: bool | None  # the head is the embedding; None: not said, the tensors tell
     masters: bool  # full-precision matrices are masters, to be made ternary
     sub_norms: bool  # the two sub-norms of 2B4T must be there
-    scale_divides: bool  # a stored weight_scale is 1 / mean(|W|)
+    said: bool  # and the file says so itself
+    scale_divides: bool | None  # a stored weight_scale is 1 / mean(|W|); None: not said
 
 
 def parse_config(
@@ -104,8 +96,8 @@ def parse_config(
         If a number is missing or wrong, or asks for what the model cannot do.
     """
     keys = Keys(content, where)
-    _refuse(keys, UNSUPPORTED)
-    _refuse(keys.inside("quantization_config"), UNSUPPORTED_QUANTIZATION)
+    refuse_unknown(keys)
+    _refuse_other_layers(keys)
     body = _architecture(keys)
     defaults = DEFAULTS[body]
     D, H = keys.count("hidden_size"), keys.count("num_attention_heads")
@@ -127,7 +119,9 @@ def parse_config(
         vocab_size=V,
         max_position_embeddings=keys.count("max_position_embeddings", 2048),
         rope_theta=_rope_theta(keys, defaults["rope_theta"]),
-        rms_norm_eps=keys.positive("rms_norm_eps", defaults["rms_norm_eps"]),
+        rms_norm_eps=keys.number(
+            "rms_norm_eps", LEAST_EPS, LARGEST_EPS, defaults["rms_norm_eps"]
+        ),
         hidden_act=keys.one_of("hidden_act", ("relu2", "silu"), defaults["hidden_act"]),
         eos_token_ids=tuple(dict.fromkeys(keys.ids("eos_token_id", V) + ends)),
     )
@@ -139,49 +133,65 @@ def parse_stored(content: Mapping[str, Any], where: str = "config.json") -> Stor
     quantization = keys.inside("quantization_config")
     _architecture(keys)
     is_bitnet = _names_bitnet(content)
-    classes = ("autobitlinear", "bitlinear")
-    linear_class = quantization.one_of("linear_class", classes, "bitlinear")
+    is_quantized = "quant_method" in quantization.content
     return Stored(
         tied=keys.flag("tie_word_embeddings"),
-        masters=is_bitnet or "quant_method" in quantization.content,
+        masters=is_bitnet or is_quantized,
+        said=quantization.get("quantization_mode", None) == "online"
+        or keys.get("weight_bits", None) is not None,
         sub_norms=is_bitnet,
-        scale_divides=linear_class == "bitlinear",
+        scale_divides=_scale_divides(quantization),
     )
+
+
+def _scale_divides(quantization: Keys) -> bool | None:
+    """Whether a stored scale divides; None if nothing says which way it goes."""
+    default = "bitlinear" if quantization.get("quant_method", None) else None
+    if quantization.flag("offline_quantization") is not None:
+        if not quantization.flag("offline_quantization"):
+            quantization.fail("offline_quantization", "true", False)
+        default = "autobitlinear"
+        if quantization.get("linear_class", default) != default:
+            quantization.fail(
+                "linear_class", f"{default}, as of offline_quantization", "bitlinear"
+            )
+    if quantization.get("linear_class", default) is None:
+        return None
+    return quantization.one_of("linear_class", LINEAR_CLASSES, default) == "bitlinear"
 
 
 def _architecture(keys: Keys) -> str:
     """``"bitnet"`` or ``"llama"``: whose defaults hold for missing keys."""
-    names = keys.content.get("architectures")
-    is_bitnet = isinstance(names, list) and "BitNetForCausalLM" in names
-    guess = "bitnet" if is_bitnet else "llama"
+    names = keys.get("architectures", [])
+    if not isinstance(names, list) or any(name not in ARCHITECTURES for name in names):
+        keys.fail("architectures", f"names among {', '.join(ARCHITECTURES)}", names)
+    guess: Any = REQUIRED
+    if names:
+        guess = "bitnet" if "BitNetForCausalLM" in names else "llama"
     return keys.one_of("model_type", ("bitnet", "llama"), guess)
 
 
 def _names_bitnet(content: Mapping[str, Any]) -> bool:
     """Whether the model is called BitNet, in either of the two keys that say so."""
-    family = f"{content.get('model_type')} {content.get('architectures')}"
-    return "bitnet" in family.lower()
+    names = content.get("architectures") or []
+    return content.get("model_type") == "bitnet" or not {*BITNET}.isdisjoint(names)
 
 
-def _refuse(keys: Keys, unsupported: Mapping[str, tuple[object, ...]]) -> None:
-    """Refuse a key by name if its value asks for something."""
-    for key, harmless in unsupported.items():
-        value = keys.get(key, None)
-        if value is not None and value not in harmless:
-            expected = " or ".join(["nothing", *map(repr, harmless)])
-            keys.fail(key, f"{expected} (not supported)", value)
+def _refuse_other_layers(keys: Keys) -> None:
+    """Refuse layers that do not all attend to all tokens."""
+    kinds = keys.get("layer_types", [])
+    if not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds):
+        keys.fail("layer_types", "'full_attention' alone (not supported)", kinds)
 
 
 def _rope_theta(keys: Keys, default: float) -> float:
     """Theta, at the top level or in one of RoPE's own objects; no scaling."""
-    theta = keys.positive("rope_theta", default)
+    theta = keys.number("rope_theta", LEAST_THETA, LARGEST_THETA, default)
     for name in ("rope_scaling", "rope_parameters"):
         rope = keys.inside(name)
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default":
-            rope.fail("rope_type", "'default' (RoPE scaling is not supported)", kind)
-        _refuse(rope, {"partial_rotary_factor": (1.0,)})
-        for key in rope.content.keys() - ROPE_KEYS:
-            rope.fail(key, "no such key (not supported)", rope.content[key])
-        theta = rope.positive("rope_theta", theta)
+        for key in ("rope_type", "type"):
+            if rope.get(key, "default") != "default":
+                rope.fail(key, ONLY_DEFAULT, rope.content[key])
+        refuse_others(rope, {"rope_theta", "rope_type", "type"}, ROPE_LIMITED)
+        theta = rope.number("rope_theta", LEAST_THETA, LARGEST_THETA, theta)
     return theta

@@ -4,13 +4,23 @@ A large model comes in several safetensors files (shards), with an index that sa
 array is in which.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 from minibitnet.checkpoint.configfile import Stored, parse_config, parse_stored
+from minibitnet.checkpoint.configkeys import refuse_unconverted
 from minibitnet.config import Config
-from minibitnet.files.jsonfile import CheckpointError, read_json
-from minibitnet.files.tensorfile import INDEX, WEIGHTS, Tensor, read_tensors
+from minibitnet.files.jsonfile import CheckpointError, Keys, read_json
+from minibitnet.files.tensorfile import (
+    INDEX,
+    WEIGHTS,
+    Tensor,
+    read_index,
+    read_tensors,
+)
+
+LARGEST_CONFIG = 2**20  # bytes; there is none of a hundred thousand
 
 
 class Checkpoint(NamedTuple):
@@ -24,26 +34,30 @@ class Checkpoint(NamedTuple):
 def open_checkpoint(directory: Path) -> Checkpoint:
     """What a directory holds; a CheckpointError if a file is missing or damaged."""
     generation_file = directory / "generation_config.json"
-    generation = read_json(generation_file) if generation_file.exists() else None
+    generation = None
+    if os.path.lexists(generation_file):
+        generation = read_json(generation_file, LARGEST_CONFIG)
     where = str(directory / "config.json")
-    content = read_json(directory / "config.json")
+    content = read_json(directory / "config.json", LARGEST_CONFIG)
     config = parse_config(content, generation, where)
     stored = parse_stored(content, where)
-    if (directory / WEIGHTS).exists():
+    if os.path.lexists(directory / WEIGHTS):
         tensors = read_tensors(directory / WEIGHTS)
-    elif (directory / INDEX).exists():
+    elif os.path.lexists(directory / INDEX):
         tensors = _read_shards(directory)
     else:
         raise CheckpointError(
             f"{directory}: expected {WEIGHTS} or {INDEX}, found neither"
         )
+    quantization = Keys(content, where).inside("quantization_config")
+    refuse_unconverted(quantization, tensors)
     return Checkpoint(config, stored, tensors)
 
 
 def _read_shards(directory: Path) -> dict[str, Tensor]:
     """The arrays of several files, each in the file that the index names."""
     index = directory / INDEX
-    places = _read_index(index)
+    places = read_index(index)
     tensors: dict[str, Tensor] = {}
     for file in sorted(set(places.values())):
         tensors |= read_tensors(directory / file)
@@ -55,16 +69,3 @@ def _read_shards(directory: Path) -> dict[str, Tensor]:
                 f"{index}: {name}: expected in {expected}, found in {found}"
             )
     return tensors
-
-
-def _read_index(index: Path) -> dict[str, str]:
-    """In which file each array is; files lie beside the index, nowhere else."""
-    places = read_json(index).get("weight_map")
-    if not isinstance(places, dict) or not places:
-        raise CheckpointError(f"{index}: weight_map: expected names, found {places!r}")
-    for name, file in places.items():
-        if not isinstance(file, str) or Path(file).name != file:
-            raise CheckpointError(
-                f"{index}: {name}: expected the name of a file, found {file!r}"
-            )
-    return places

@@ -9,9 +9,9 @@ import re
 from functools import partial
 from pathlib import Path
 
-from minibitnet.files.jsonfile import CheckpointError, read_json
+from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.published import PINNED_REVISIONS
-from minibitnet.files.tensorfile import INDEX, WEIGHTS
+from minibitnet.files.tensorfile import INDEX, WEIGHTS, read_index
 
 FILES = [
     "config.json",
@@ -25,16 +25,15 @@ FILES = [
 
 def is_hub_id(text: str) -> bool:
     """Whether a text could name a model on the hub."""
-    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) is not None
+    part = r"\w(?:[\w.-]{,94}\w)?"  # the library refuses any other
+    forbidden = r"(?!.*(?:--|\.\.|\.git$))"
+    return re.fullmatch(f"{forbidden}{part}/{part}", text, re.ASCII) is not None
 
 
 def is_whole(directory: Path) -> bool:
     """Whether a directory has config.json and all files of the weights."""
     index = directory / INDEX
-    if index.exists():
-        weights = set(read_json(index).get("weight_map", {"": ""}).values())
-    else:
-        weights = {WEIGHTS}
+    weights = set(read_index(index).values()) if index.exists() else {WEIGHTS}
     return all((directory / file).is_file() for file in {"config.json", *weights})
 
 

@@ -29,7 +29,6 @@ from typing import Any, NoReturn
 LARGEST_FILE = 2**26  # bytes; the largest there are, of tokenizers, have half of it
 LONGEST = 400  # characters of a message
 LARGEST_COUNT = 2**31 - 1
-LARGEST_NUMBER = 1e300
 REQUIRED: Any = object()
 # How a file begins that Git LFS has left in place of a large one.
 POINTER = b"version https://git-lfs"
@@ -140,11 +139,13 @@ class Keys:
             self.fail(key, f"a whole number from 1 to {LARGEST_COUNT}", value)
         return value
 
-    def positive(self, key: str, default: Any = REQUIRED) -> float:
-        """A number above 0, not infinite."""
+    def number(
+        self, key: str, least: float, most: float, default: Any = REQUIRED
+    ) -> float:
+        """A number from `least` to `most`."""
         value = self.get(key, default)
-        if type(value) not in (int, float) or not 0 < value < LARGEST_NUMBER:
-            self.fail(key, "a number above 0", value)
+        if type(value) not in (int, float) or not least <= value <= most:
+            self.fail(key, f"a number from {least:g} to {most:g}", value)
         return float(value)
 
     def flag(self, key: str) -> bool | None:

@@ -36,6 +36,7 @@ Arrays are written the widest dtype first, then by name, as the library writes t
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,11 +44,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet.files.jsonfile import CheckpointError, regular_file
+from minibitnet.files.jsonfile import CheckpointError, read_json, regular_file
 from minibitnet.files.tensorheader import STORED, Spec, check_listing, read_header
 
 WEIGHTS = "model.safetensors"  # the file of a checkpoint
 INDEX = "model.safetensors.index.json"  # or of its several files
+LARGEST_INDEX = 2**24  # bytes: some hundred thousand arrays
+FILE_NAME = re.compile(r"[\w-][\w. -]{,200}\.safetensors")  # no folder in it
 
 
 def spec_of(array: NDArray[Any]) -> Spec:
@@ -88,6 +91,22 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         array = data[begin:end].view(STORED[dtype]).reshape(entry["shape"])
         tensors[name] = Tensor(file, name, dtype, array)
     return tensors
+
+
+def read_index(index: Path) -> dict[str, str]:
+    """In which file each array is; files lie beside the index, nowhere else.
+
+    Raises a CheckpointError if the index is damaged.
+    """
+    places = read_json(index, LARGEST_INDEX).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{index}: weight_map: expected names, found {places!r}")
+    for name, file in places.items():
+        if not isinstance(file, str) or not FILE_NAME.fullmatch(file):
+            raise CheckpointError(
+                f"{index}: {name}: expected a file NAME.safetensors, found {file!r}"
+            )
+    return places
 
 
 def _map_file(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:

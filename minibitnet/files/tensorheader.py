@@ -9,8 +9,9 @@ Notes
 -----
 The safetensors library checks the same, and is asked first where it is installed. Here
 a few things more are refused: a name that comes twice (one of the two arrays would be
-passed over), what an entry says beside dtype, shape and offsets, and an array without a
-number in it, which no weights have.
+passed over), what an entry says beside dtype, shape and offsets, an array without a
+number in it, which no weights have, and a name that cannot be printed: a terminal would
+obey it.
 
 References
 ----------
@@ -33,7 +34,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LARGEST_HEADER = 100_000_000  # bytes, as in the library
+LARGEST_HEADER = 2**24  # bytes: some hundred thousand arrays; 2B4T has 61,008
+LONGEST_NAME = 200
 ENTRY = {"dtype", "shape", "data_offsets"}  # what the header says of an array
 LARGEST_RANK = 8  # NumPy has 32 axes at least
 # The dtypes a checkpoint here may use, and what their arrays are in memory.
@@ -72,12 +74,12 @@ def _check_with_library(file: Path) -> None:
 
 def read_header(file: Path) -> tuple[int, Any]:
     """How many bytes the header takes, and the JSON in it; a ValueError if none is."""
-    _check_with_library(file)
     room = min(file.stat().st_size - 8, LARGEST_HEADER)
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > room:
             raise ValueError(f"a header of {length} bytes")
+        _check_with_library(file)
         text = stream.read(length).decode()
     listing = json.loads(text, object_pairs_hook=_each_once, parse_int=_natural)
     json.dumps(listing, ensure_ascii=False).encode()  # no half of a surrogate pair
@@ -118,6 +120,8 @@ def check_listing(listing: Any, size: int) -> None:
 
 def _check_entry(name: str, entry: Any) -> tuple[int, int]:
     """Where an array begins and ends, if its dtype and shape agree."""
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"{name!r:.60}: a name of an array")
     if not isinstance(entry, dict) or entry.keys() != ENTRY:
         raise ValueError(f"{name}: an entry {entry!r:.60}")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]

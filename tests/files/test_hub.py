@@ -38,6 +38,13 @@ def hub(monkeypatch, tmp_path):
         ("../b", False),
         ("a/", False),
         ("a/.b", False),
+        ("a--b/c", False),
+        ("a/b..c", False),
+        ("a/b-", False),
+        ("a/b.git", False),
+        ("a/ü", False),
+        ("a/" + "b" * 97, False),
+        ("a/" + "b" * 96, True),
     ],
 )
 def test_an_id_is_an_owner_and_a_name(text, answer):
@@ -76,6 +83,22 @@ def test_a_download_that_was_broken_off_goes_on(hub, tmp_path, sharded):
     answers[:] = [tmp_path, tmp_path]
     assert download("owner/name") == tmp_path
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("places", [7, "a", ["a"], {}, {"a": ["b"]}, {"a": "../b"}])
+def test_an_index_that_is_none_is_refused_in_the_cache_too(hub, tmp_path, places):
+    _, answers = hub
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    answers[:] = [tmp_path]
+    with pytest.raises(CheckpointError, match="index.json: .*: expected"):
+        download("owner/name")
+
+
+def test_what_the_library_takes_for_no_id_is_none_here():
+    for text in ("a--b/c", "a/b.git", "a/b..c", "a/b-", "a/" + "b" * 97):
+        with pytest.raises(CheckpointError, match="found nothing"):
+            find_directory(text)
 
 
 def test_a_download_to_a_directory_asks_the_network_at_once(hub, tmp_path):

@@ -1,4 +1,5 @@
 import copy
+import errno
 import hashlib
 import json
 import os
@@ -134,6 +135,9 @@ DAMAGED = {
     "no JSON": ("not JSON", b""),
     "too deep": ("[" * 100_000, b""),
     "nothing": ("", b""),
+    "a name that a terminal obeys": (names(**{r"\u001b[2J": entry()}), b"1234"),
+    "a name of two lines": (names(**{r"a\nb": entry()}), b"1234"),
+    "a name without end": (names(**{"a" * 201: entry()}), b"1234"),
 }
 
 
@@ -276,6 +280,28 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(pipe)
     with pytest.raises(CheckpointError, match="a.safetensors: expected a file"):
         read_tensors(pipe)
+
+
+def test_a_file_that_cannot_be_mapped_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "a.safetensors"
+    save_file(ARRAYS, file)
+
+    def refuse(*_, **__):
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(np, "memmap", refuse)
+    with pytest.raises(CheckpointError, match="a.safetensors: No such device"):
+        read_tensors(file)
+
+
+@pytest.mark.usefixtures("either")
+def test_a_header_that_is_too_large_is_not_read(tmp_path):
+    file = tmp_path / "a.safetensors"
+    with file.open("wb") as stream:
+        stream.write((2**24 + 1).to_bytes(8, "little"))
+        stream.truncate(2**25)
+    with pytest.raises(CheckpointError, match="a header of 16777217 bytes"):
+        read_tensors(file)
 
 
 def resident(file):
