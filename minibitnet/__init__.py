@@ -56,13 +56,14 @@ Along the way
 from minibitnet.cache import KVCache
 from minibitnet.checkpoint import load
 from minibitnet.decode import generate
-from minibitnet.files.jsonfile import CheckpointError
+from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning
 from minibitnet.model import Model, forward
 from minibitnet.stages import trace
 from minibitnet.tokenizer import Tokenizer
 
 __all__ = [
     "CheckpointError",
+    "CheckpointWarning",
     "KVCache",
     "Model",
     "Tokenizer",

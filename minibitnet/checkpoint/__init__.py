@@ -5,6 +5,7 @@ files, and a tokenizer. Here it is found and loaded.
 
 In this order
     `open`        the files of a directory
+    `configkeys`  what config.json may say
     `configfile`  config.json, read and checked
     `take`        the arrays, taken one by one, each checked first
     `assemble`    which array goes where in the model
@@ -16,9 +17,14 @@ Notes
 Opening reads headers only. The arrays are mapped: they stay in the file until somebody
 looks, and the packed matrices and the embedding are then used in place, without a copy.
 
+A file that is mapped must stay as it is: if another program cuts it short, the system
+ends this one with a bus error, which nothing in Python can catch. To change a
+checkpoint in use, put a new file in the old one's place (rename it).
+
 Whatever is wrong with the files ends in a `CheckpointError`, one line that names the
-file, the tensor or key, what was expected and what was found. Nothing half loaded is
-returned.
+file, the tensor or key, what was expected and what was found. What is not understood is
+refused. Nothing half loaded is returned. Where a file leaves a choice that transformers
+would make otherwise, or contradicts itself, a `CheckpointWarning` says what was taken.
 
 Examples
 --------
@@ -78,6 +84,11 @@ def load(
         If the files are missing, damaged, or ask for what the model cannot do.
     ValueError
         If there is no such kernel, or less than one thread.
+
+    Warns
+    -----
+    CheckpointWarning
+        If something was assumed that the files do not say.
     """
     prepare = find_kernel(kernel)
     threads = count_threads(threads)

@@ -6,18 +6,24 @@ the config asks for, and seeing in the end that no array is left over.
 
 Notes
 -----
-If the config ties them, or there is no ``lm_head.weight`` and the config does not say,
-the head is the embedding.
+Without ``lm_head.weight`` the head is the embedding, unless the config says that it is
+not. With it, the array in the file is the head, even if the config ties the two: then
+they should be equal, as in the first release of 2B4T, and if they are not, a
+`CheckpointWarning` says so. Transformers (since version 5) does the same.
 """
 
+import warnings
 from collections.abc import Sequence
+
+import numpy as np
 
 from minibitnet.arrays import F32, U16
 from minibitnet.attention import Attention
 from minibitnet.bitlinear import BitLinear
 from minibitnet.checkpoint.open import Checkpoint
-from minibitnet.checkpoint.take import FLOATS, Arrays
+from minibitnet.checkpoint.take import Arrays
 from minibitnet.feedforward import FeedForward
+from minibitnet.files.jsonfile import CheckpointWarning
 from minibitnet.files.progress import progress
 from minibitnet.matmul import Kernel
 from minibitnet.model import Block, Model
@@ -36,6 +42,8 @@ from minibitnet.weights import (
     norms,
 )
 
+ROWS = 4096  # compared at a time
+
 
 def build_model(checkpoint: Checkpoint, prepare: Kernel, threads: int = 1) -> Model:
     """A model from the arrays of a checkpoint, its products by one of the kernels.
@@ -53,6 +61,8 @@ def build_model(checkpoint: Checkpoint, prepare: Kernel, threads: int = 1) -> Mo
     norm = arrays.gain("model.norm", config.hidden_size)
     lm_head = take_head(arrays, embed_tokens)
     arrays.check_empty()
+    for note in arrays.notes:
+        warnings.warn(CheckpointWarning(note), stacklevel=3)
     return Model(config, embed_tokens, blocks, norm, lm_head, threads)
 
 
@@ -91,9 +101,25 @@ def build_bit_linear(
 
 def take_head(arrays: Arrays, embed_tokens: U16 | F32) -> U16 | F32:
     """The matrix (V, D) that makes the logits: where tied, the embedding itself."""
-    tied, there = arrays.stored.tied, HEAD in arrays.left
-    if tied or (tied is None and not there):
-        if there:  # a copy, as in the first release of 2B4T
-            arrays.take(HEAD, FLOATS, embed_tokens.shape)
+    tied = arrays.stored.tied
+    if HEAD not in arrays.left and tied is not False:
         return embed_tokens
-    return arrays.rows(HEAD)
+    head = arrays.rows(HEAD)
+    if not tied:
+        return head
+    if is_equal(head, embed_tokens):
+        return embed_tokens
+    arrays.notes[
+        f"{arrays.files[0]}: {HEAD} is not the embedding, though config.json ties the "
+        "two (tie_word_embeddings); it is used, as transformers does"
+    ] = None
+    return head
+
+
+def is_equal(head: U16 | F32, embedding: U16 | F32) -> bool:
+    """Whether two matrices are stored alike: head (V, D), embedding (V, D)."""
+    alike = (head.shape, head.dtype) == (embedding.shape, embedding.dtype)
+    return alike and all(
+        np.array_equal(head[row : row + ROWS], embedding[row : row + ROWS])
+        for row in range(0, len(head), ROWS)
+    )

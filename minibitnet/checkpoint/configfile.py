@@ -24,9 +24,9 @@ config.json of microsoft/bitnet-b1.58-2B-4T; Hugging Face transformers,
 
 Examples
 --------
->>> content = {"model_type": "bitnet", "hidden_size": 2560, "intermediate_size": 6912, "num_hidden_layers": 30,
-...     "num_attention_heads": 20, "num_key_value_heads": 5, "vocab_size": 128256,
-...     "quantization_config": {"quant_method": "bitnet"}}
+>>> content = {"model_type": "bitnet", "hidden_size": 2560, "intermediate_size": 6912,
+...     "num_hidden_layers": 30, "num_attention_heads": 20, "num_key_value_heads": 5,
+...     "vocab_size": 128256, "quantization_config": {"quant_method": "bitnet"}}
 >>> parse_config(content).head_dim
 128
 >>> parse_stored(content).scale_divides
@@ -69,7 +69,7 @@ class Stored:
     tied: bool | None  # the head is the embedding; None: not said, the tensors tell
     masters: bool  # full-precision matrices are masters, to be made ternary
     sub_norms: bool  # the two sub-norms of 2B4T must be there
-    said: bool  # and the file says so itself
+    masters_said: bool  # and config.json says so itself
     scale_divides: bool | None  # a stored weight_scale is 1 / mean(|W|); None: not said
 
 
@@ -133,11 +133,11 @@ def parse_stored(content: Mapping[str, Any], where: str = "config.json") -> Stor
     quantization = keys.inside("quantization_config")
     _architecture(keys)
     is_bitnet = _names_bitnet(content)
-    is_quantized = "quant_method" in quantization.content
+    is_quantized = quantization.get("quant_method", None) is not None
     return Stored(
         tied=keys.flag("tie_word_embeddings"),
         masters=is_bitnet or is_quantized,
-        said=quantization.get("quantization_mode", None) == "online"
+        masters_said=quantization.get("quantization_mode", None) == "online"
         or keys.get("weight_bits", None) is not None,
         sub_norms=is_bitnet,
         scale_divides=_scale_divides(quantization),
@@ -147,16 +147,16 @@ def parse_stored(content: Mapping[str, Any], where: str = "config.json") -> Stor
 def _scale_divides(quantization: Keys) -> bool | None:
     """Whether a stored scale divides; None if nothing says which way it goes."""
     default = "bitlinear" if quantization.get("quant_method", None) else None
-    if quantization.flag("offline_quantization") is not None:
-        if not quantization.flag("offline_quantization"):
-            quantization.fail("offline_quantization", "true", False)
+    early = quantization.flag("offline_quantization")
+    if early is False:
+        quantization.fail("offline_quantization", "true", early)
+    if early:
         default = "autobitlinear"
-        if quantization.get("linear_class", default) != default:
-            quantization.fail(
-                "linear_class", f"{default}, as of offline_quantization", "bitlinear"
-            )
-    if quantization.get("linear_class", default) is None:
+    found = quantization.get("linear_class", default)
+    if found is None:
         return None
+    if early and found != default:
+        quantization.fail("linear_class", f"{default} (offline_quantization)", found)
     return quantization.one_of("linear_class", LINEAR_CLASSES, default) == "bitlinear"
 
 

@@ -44,7 +44,7 @@ READ = set(
     rope_theta tie_word_embeddings vocab_size
     """.split()
 )
-# What changes no logit here: names, training, and how transformers loads, returns, draws.
+# What changes no number: names, training, how transformers loads, returns and draws.
 HARMLESS = set(
     """
     _attn_implementation _attn_implementation_autoset _commit_hash _name_or_path

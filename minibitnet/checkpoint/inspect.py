@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from minibitnet.arrays import U8
+from minibitnet.checkpoint.assemble import is_equal
 from minibitnet.checkpoint.open import Checkpoint
 from minibitnet.files.progress import progress
 from minibitnet.files.tensorfile import Tensor
@@ -43,9 +44,11 @@ PARTS = (
 
 
 def is_tied(checkpoint: Checkpoint) -> bool:
-    """Whether the head is the embedding: as the config says, or as the arrays show."""
-    tied = checkpoint.stored.tied
-    return HEAD not in checkpoint.tensors if tied is None else tied
+    """Whether the head is the embedding: as the config says, and as the arrays show."""
+    tied, tensors = checkpoint.stored.tied, checkpoint.tensors
+    if tied and {HEAD, EMBEDDING} <= tensors.keys():
+        return is_equal(tensors[HEAD].array, tensors[EMBEDDING].array)
+    return HEAD not in tensors if tied is None else tied
 
 
 def part_of(name: str) -> str:

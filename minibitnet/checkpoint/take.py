@@ -10,8 +10,9 @@ A ternary matrix comes in one of two forms, told apart by dtype. Packed (uint8, 
 quarter of the rows) it has a ``weight_scale`` beside it. That is the mean of ``|W|``
 and multiplies where ``linear_class`` is ``autobitlinear``, as in 2B4T; it is 1 / mean
 and divides where it is ``bitlinear``. Here a scale always multiplies, so the latter is
-inverted. A master (floats, of full shape) is quantized now, whatever the config says of
-``quantization_mode``.
+inverted. A master (floats, of full shape) is quantized now, and if config.json does not
+ask for it (``quantization_mode: online``, or 1bitLLM's ``weight_bits``) a
+`CheckpointWarning` says so: transformers would compute with the floats.
 
 The packed bytes are read once, to see that no code in them is 3, the unused one. So a
 damaged matrix is found here and not in the text.
@@ -37,6 +38,16 @@ from minibitnet.weights import ONEBITLLM, SUB_NORMS
 FLOATS = ("BF16", "F16", "F32")
 # Older Llama checkpoints carry RoPE's frequencies along; they follow from rope_theta.
 IGNORED = "rotary_emb.inv_freq"
+WHICH_WAY = (
+    'in config.json "quantization_config": {"quant_method": "bitnet", "linear_class": '
+    'X}, with X "autobitlinear" if the scale multiplies, as in 2B4T, or "bitlinear" if '
+    "it divides"
+)
+MASTERS = (
+    "full-precision matrices are made ternary, which transformers would not do; "
+    'config.json says that they are masters by "quantization_config": {"quant_method": '
+    '"bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}'
+)
 
 
 class Arrays:
@@ -50,6 +61,7 @@ class Arrays:
         self.has_sub_norms = self.stored.sub_norms or any(
             name.removesuffix(".weight").endswith(known) for name in tensors
         )
+        self.notes: dict[str, None] = {}  # what was assumed, each once, in order
         self.files = sorted({str(tensor.file) for tensor in tensors.values()})
 
     def take(
@@ -101,12 +113,16 @@ class Arrays:
                 "a BitNet model (config.json names none)",
                 "full-precision weights",
             )
+        if not self.stored.masters_said:
+            self.notes[f"{tensor.file}: {MASTERS}"] = None
         w_codes, w_scale = quantize_master(read_finite(tensor))
         return pack(w_codes), w_scale
 
     def scale(self, name: str) -> np.float32:
         """A stored ``weight_scale``, turned so that it multiplies."""
         tensor = self.take(name, FLOATS, (1,), ())
+        if self.stored.scale_divides is None:
+            refuse(tensor, WHICH_WAY, "neither")
         stored = read_finite(tensor).item()
         if stored < np.finfo(np.float32).tiny:  # 1 / stored must be finite too
             refuse(tensor, "a number above 0", stored)

@@ -1,6 +1,9 @@
 import json
+import os
 import shutil
 import tracemalloc
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import minibitnet as mb
-from minibitnet import CheckpointError, bf16
+from minibitnet import CheckpointError, CheckpointWarning, bf16, one_page
 from minibitnet.absmean import quantize_weights
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.files.tensorfile import (
@@ -20,7 +23,7 @@ from minibitnet.files.tensorfile import (
     write_tensors,
 )
 from minibitnet.packing import pack
-from minibitnet.weights import matrices
+from minibitnet.weights import FFN_SUB_NORM, in_layer, matrices
 
 LAYER = "model.layers.0"
 IDS = [3, 1, 4, 1, 5, 9, 2, 6]
@@ -83,7 +86,25 @@ def test_shards_make_the_same_model(copy):
         mb.load(directory)
 
 
-@pytest.mark.parametrize("places", [None, {}, {"a": 1}, {"a": "../a"}, {"a": "/etc/a"}])
+@pytest.mark.parametrize(
+    "places",
+    [
+        None,
+        {},
+        {"a": 1},
+        {"a": "../a"},
+        {"a": "/etc/a"},
+        "a",
+        7,
+        {"a": "x" * 300 + ".safetensors"},
+        {"a": "a\0.safetensors"},
+        {"a": ".."},
+        {"a": "../m/a.safetensors"},
+        {"a": "..\\a.safetensors"},
+        {"a": "model.bin"},
+        {"a": "\x1b[2J.safetensors"},
+    ],
+)
 def test_an_index_that_is_none_is_refused(copy, places):
     directory, _ = copy
     (directory / WEIGHTS).unlink()
@@ -92,6 +113,7 @@ def test_an_index_that_is_none_is_refused(copy, places):
         mb.load(directory)
 
 
+@pytest.mark.filterwarnings("ignore::minibitnet.CheckpointWarning")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_masters_are_quantized_on_loading(copy, dtype):
     directory, arrays = copy
@@ -168,16 +190,126 @@ def test_the_other_names_of_the_sub_norms_are_known(copy):
     assert_array_equal(logits(directory), expected, strict=True)
 
 
-def test_a_head_of_its_own_is_used_unless_the_config_ties_it(copy):
+@pytest.mark.parametrize("said", [True, False, None])
+def test_a_head_of_its_own_is_used(copy, said):
+    directory, arrays = copy
+    head = arrays["model.embed_tokens.weight"].copy()
+    head[-1, -1] ^= 1  # the last bit of the last number
+    write(directory, arrays | {"lm_head.weight": head})
+    change_config(directory, tie_word_embeddings=said)
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        model = mb.load(directory)[0]
+    assert_array_equal(model.lm_head, head, strict=True)
+    if said:  # and it is not so: one line says what was taken
+        [note] = noted
+        assert note.category is CheckpointWarning
+        assert note.filename == __file__
+        assert str(note.message).startswith(f"{directory}/model.safetensors: lm_head")
+        assert "is not the embedding" in str(note.message)
+    else:
+        assert not noted
+
+
+def test_a_copy_of_the_embedding_is_the_embedding(copy):
+    directory, arrays = copy
+    head = arrays["model.embed_tokens.weight"]
+    write(directory, arrays | {"lm_head.weight": head})
+    change_config(directory, tie_word_embeddings=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tied = mb.load(directory)[0]
+    assert tied.lm_head is tied.embed_tokens
+
+
+def test_the_page_takes_the_same_head(copy):
     directory, arrays = copy
     head = arrays["model.embed_tokens.weight"][::-1]
     write(directory, arrays | {"lm_head.weight": head})
     change_config(directory, tie_word_embeddings=True)
-    tied = mb.load(directory)[0]
-    assert tied.lm_head is tied.embed_tokens
-    for said in (False, None):
-        change_config(directory, tie_word_embeddings=said)
-        assert_array_equal(mb.load(directory)[0].lm_head, head)
+    page = one_page.forward(*one_page.load(directory), IDS, [])
+    with pytest.warns(CheckpointWarning):
+        assert_array_equal(logits(directory), page, strict=True)
+
+
+@pytest.fixture
+def masters(copy):
+    """A directory with masters."""
+    directory, arrays = copy
+    rng = np.random.default_rng(3)
+    for name, (M, N) in matrices(open_checkpoint(directory).config).items():
+        for layer in range(3):
+            arrays[in_layer(layer, name)] = rng.standard_normal((M, N), np.float32)
+            del arrays[in_layer(layer, name) + "_scale"]
+    write(directory, arrays)
+    if f"{LAYER}.{FFN_SUB_NORM}.weight" not in arrays:
+        pytest.skip("a model without sub-norms")
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_said"),
+    [
+        ({"quantization_config": None}, False),
+        ({"quantization_config": {"quant_method": "bitnet"}}, False),
+        ({"quantization_config": {"quantization_mode": "offline"}}, False),
+        ({"quantization_config": {"quantization_mode": "online"}}, True),
+        ({"quantization_config": None, "weight_bits": 1, "input_bits": 8}, True),
+    ],
+)
+def test_masters_that_nobody_calls_so_are_noted_once(masters, changes, is_said):
+    change_config(masters, **changes)
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        mb.load(masters)
+    if is_said:
+        assert not noted
+    else:
+        [note] = noted
+        assert note.category is CheckpointWarning
+        assert "made ternary, which transformers would not" in str(note.message)
+        assert '"quantization_mode": "online"' in str(note.message)
+
+
+@pytest.mark.parametrize("said", [None, {}, {"quantization_mode": "offline"}])
+def test_packed_weights_of_which_nobody_says_how_they_scale_are_refused(copy, said):
+    directory, _ = copy
+    change_config(directory, quantization_config=said)
+    with pytest.raises(CheckpointError) as caught:
+        mb.load(directory)
+    assert "q_proj.weight_scale: expected in config.json" in str(caught.value)
+    assert '{"quant_method": "bitnet", "linear_class": X}' in str(caught.value)
+    for word in ("autobitlinear", "bitlinear"):  # what would settle it
+        assert f'"{word}"' in str(caught.value)
+        settled = {"quant_method": "bitnet", "linear_class": word}
+        change_config(directory, quantization_config=settled)
+        mb.load(directory)
+
+
+def test_the_first_words_for_autobitlinear_mean_it(copy):
+    directory, _ = copy
+    change_config(directory, quantization_config={"linear_class": "autobitlinear"})
+    expected = logits(directory)
+    first = {"quant_method": "bitnet", "offline_quantization": True}
+    change_config(directory, quantization_config=first)
+    assert_array_equal(logits(directory), expected, strict=True)
+
+
+def test_modules_left_as_they_are_are_looked_for_in_the_file(copy):
+    directory, _ = copy
+    quantization = {"quant_method": "bitnet", "linear_class": "autobitlinear"}
+    for names in (["model.embed_tokens", "lm_head", "model.norm"], ["lm_head$"], []):
+        named = quantization | {"modules_to_not_convert": names}
+        change_config(directory, quantization_config=named)
+        mb.load(directory)
+    named = quantization | {"modules_to_not_convert": ["model.layers.2.mlp"]}
+    change_config(directory, quantization_config=named)
+    with pytest.raises(
+        CheckpointError,
+        match=r"config.json: quantization_config: modules_to_not_convert: expected no "
+        r"ternary matrix \(model.layers.2.mlp.\w+ is one\), found 'model.layers.2.mlp'",
+    ):
+        mb.load(directory)
 
 
 def test_without_a_head_the_embedding_is_one_unless_the_config_says_no(copy):
@@ -306,6 +438,42 @@ def test_a_directory_that_lacks_a_file_is_refused(copy, missing):
         mb.load(directory)
 
 
+@pytest.mark.parametrize(
+    "name", ["config.json", "generation_config.json", WEIGHTS, INDEX]
+)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda p: p.symlink_to("x")])
+def test_what_is_no_file_is_refused_by_name(copy, name, make):
+    directory, _ = copy
+    if name == INDEX:
+        (directory / WEIGHTS).unlink()
+    path = directory / name
+    path.unlink(missing_ok=True)
+    make(path)  # a folder, a pipe, a link to nothing
+    with pytest.raises(CheckpointError, match=f"{name}: (expected a file|No such)"):
+        mb.load(directory)
+
+
+@pytest.mark.parametrize("name", ["config.json", WEIGHTS])
+def test_a_pointer_of_git_lfs_is_called_one(copy, name):
+    directory, _ = copy
+    (directory / name).write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(CheckpointError, match=f"{name}: .* a Git LFS pointer"):
+        mb.load(directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("config.json", 2**20), ("generation_config.json", 2**20), (INDEX, 2**24)],
+)
+def test_a_page_of_json_that_is_too_large_is_not_read(copy, name, size):
+    directory, _ = copy
+    if name == INDEX:
+        (directory / WEIGHTS).unlink()
+    (directory / name).write_bytes(b'{"a": [' + b"[]," * (size // 3) + b"[]]}")
+    with pytest.raises(CheckpointError, match=f"{name}: expected at most {size} bytes"):
+        mb.load(directory)
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="expected a directory with a checkpoint"):
         mb.load(tmp_path / "not" / "there")
@@ -330,6 +498,7 @@ def test_the_large_arrays_stay_in_the_file(copy):
         assert not array.flags.writeable  # as the map is
 
 
+@pytest.mark.filterwarnings("ignore::minibitnet.CheckpointWarning")
 def test_what_is_ternary_already_is_not_shrunk(copy):
     # Some releases have codes times scale in place of masters. The mean of their sizes
     # is smaller than the scale, by the share of zeros.
@@ -372,6 +541,8 @@ def load_or_refuse(directory):
         mb.forward(model, [0])
     except CheckpointError as error:
         complaint = str(error)
+    except FloatingPointError:  # a flipped bit can be huge
+        pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert not complaint or str(directory) in complaint
@@ -399,9 +570,9 @@ def original(copy):
     return directory, {file.name: file.read_bytes() for file in directory.iterdir()}
 
 
+@pytest.mark.filterwarnings("ignore::minibitnet.CheckpointWarning")
 @mutations
 @given(data=st.data(), how=st.sampled_from(sorted(HOW)), new=st.binary(max_size=9))
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a flipped bit can be huge
 def test_damaged_weights_load_or_are_refused(original, data, how, new):
     directory, files = original
     content = files[WEIGHTS]
@@ -422,9 +593,9 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.filterwarnings("ignore::minibitnet.CheckpointWarning")
 @mutations
 @given(data=st.data())
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # theta or eps may be anything
 def test_a_config_with_any_value_loads_or_is_refused(original, data):
     directory, files = original
     content = json.loads(files["config.json"])

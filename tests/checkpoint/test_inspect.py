@@ -95,9 +95,25 @@ def test_whether_the_head_is_tied_is_asked_of_the_arrays_if_nobody_says(
     copy,  # noqa: F811
 ):
     directory, arrays = copy
-    for said in (True, False):
-        change_config(directory, tie_word_embeddings=said)
-        assert is_tied(open_checkpoint(directory)) is said
+    change_config(directory, tie_word_embeddings=False)
+    assert not is_tied(open_checkpoint(directory))
     change_config(directory, tie_word_embeddings=None)
     there = "lm_head.weight" in arrays
     assert is_tied(open_checkpoint(directory)) is not there
+
+
+def test_the_head_is_not_tied_if_it_is_another_array(copy):  # noqa: F811
+    directory, arrays = copy
+    change_config(directory, tie_word_embeddings=True)
+    embedding = arrays["model.embed_tokens.weight"]
+    for head, tied in (
+        (embedding, True),
+        (embedding[::-1], False),
+        (embedding[:-1], False),
+        (embedding.astype(np.float32), False),
+    ):
+        write(directory, arrays | {"lm_head.weight": head})
+        assert is_tied(open_checkpoint(directory)) is tied
+    del arrays["model.embed_tokens.weight"]
+    write(directory, arrays | {"lm_head.weight": embedding})
+    assert is_tied(open_checkpoint(directory))  # as is said; loading refuses it
