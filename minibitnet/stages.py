@@ -35,7 +35,10 @@ from numpy.typing import NDArray
 Listener = Callable[[str, NDArray[Any]], object]
 Named = TypeVar("Named")
 
-_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+# Who listens, the innermost last. All are kept, since generators end in any order.
+_listeners: ContextVar[tuple[Listener | None, ...]] = ContextVar(
+    "listeners", default=(None,)
+)
 
 
 def stage(name: str, array: Named) -> Named:
@@ -44,26 +47,26 @@ def stage(name: str, array: Named) -> Named:
     In place of an array that is only made to be seen stands a function that makes it;
     it is called only if somebody listens.
     """
-    listener = _listener.get()
+    listener = _listeners.get()[-1]
     if listener is not None:
         listener(name, array() if callable(array) else array)  # type: ignore[arg-type]
     return array
 
 
 @contextmanager
-def listen(listener: Listener | None) -> Iterator[None]:
+def listen(listener: Listener) -> Iterator[None]:
     """Call ``listener(name, array)`` at every stage inside the ``with``."""
-    token = _listener.set(listener)
+    _listeners.set((*_listeners.get(), listener))
     try:
         yield
     finally:
-        _listener.reset(token)
+        _listeners.set(tuple(each for each in _listeners.get() if each is not listener))
 
 
 @contextmanager
 def within(prefix: str) -> Iterator[None]:
     """Put a prefix, as ``"layers.7."``, before the stage names inside the ``with``."""
-    outer = _listener.get()
+    outer = _listeners.get()[-1]
     if outer is None:
         yield
         return
@@ -76,7 +79,9 @@ def trace() -> Iterator[dict[str, NDArray[Any]]]:
     """Keep every stage of the forward passes inside the ``with``.
 
     A later forward pass overwrites the stages of an earlier one. Of traces one inside
-    the other, the inner one listens.
+    the other, the inner one listens. A generator that yields inside the ``with`` leaves
+    the trace listening to whoever runs meanwhile; tokens of `minibitnet.generate` are
+    heard if they are asked for inside, wherever the generator was made.
 
     Yields
     ------

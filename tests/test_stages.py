@@ -4,7 +4,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from minibitnet import forward, trace
+from minibitnet import forward, generate, trace
 from minibitnet.stages import stage, within
 
 ZERO = np.zeros(1, np.float32)
@@ -76,3 +76,48 @@ def test_what_is_only_looked_at_is_made_only_for_a_listener():
         stage("attn_weights", make)
     assert stages["attn_weights"] is ZERO
     assert made == [1]
+
+
+def test_tokens_are_heard_where_they_are_asked_for(model):
+    with trace() as stages:
+        made_inside = generate(model, [1, 2])
+        next(made_inside)
+    heard = dict(stages)
+    assert "logits" in heard
+    next(made_inside)
+    assert stages == heard  # the very same arrays
+
+    made_outside = generate(model, [1, 2])
+    next(made_outside)
+    with trace() as stages:
+        next(made_outside)
+    assert stages["embed"].shape == (1, 40)
+    heard = dict(stages)
+    next(made_outside)
+    assert stages == heard
+
+
+def keep(found):
+    """A generator that yields inside a trace."""
+    with trace() as stages:
+        found.append(stages)
+        yield
+
+
+def test_traces_of_generators_may_end_in_any_order():
+    found = []
+    one, other = keep(found), keep(found)
+    next(one)
+    next(other)
+    one.close()
+    stage("q", ZERO)  # the other is still there
+    other.close()
+    stage("k", ZERO)  # and now nobody
+    assert [*map(list, found)] == [[], ["q"]]
+
+
+def test_a_trace_may_end_in_another_thread():
+    generator = keep([])
+    next(generator)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(generator.close).result()
