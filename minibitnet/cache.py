@@ -56,6 +56,7 @@ class KVCache:
         if capacity < 1:
             raise ValueError(f"capacity must be 1 or above, got {capacity}")
         L, G, d = config.num_hidden_layers, config.num_key_value_heads, config.head_dim
+        self.config = config
         self.capacity = capacity = min(capacity, config.max_position_embeddings)
         self.length = 0  # S: tokens held
         self.keys = unwritten((L, G, capacity, d))

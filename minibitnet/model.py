@@ -65,7 +65,7 @@ from minibitnet.kernels.head import longest_row, project, project_one
 from minibitnet.kernels.threads import use_threads
 from minibitnet.rmsnorm import rms_norm
 from minibitnet.rope import rotations
-from minibitnet.stages import stage, within
+from minibitnet.stages import listen, stage, within
 
 
 @dataclass(frozen=True)
@@ -163,14 +163,31 @@ def forward(
     Raises
     ------
     ValueError
-        If there are no ids, one is not in the vocabulary, or they do not fit.
+        If there are no ids, one is not in the vocabulary, or they do not fit; or if
+        the cache was made for another model.
+    FloatingPointError
+        If a number becomes infinite or NaN on the way; the first such stage is named.
+        The cache stands where it stood.
     """
     checked = check_ids(ids, model.config, cache)
     cache = KVCache(model.config, capacity=len(checked)) if cache is None else cache
-    with use_threads(model.threads):
+    with use_threads(model.threads), np.errstate(all="ignore"):
         logits = run(model, checked, cache, last)
+        if not np.isfinite(logits).all():
+            with listen(check_finite):  # once more, to name the stage where it began
+                logits = run(model, checked, cache, last)
     cache.length += len(checked)  # at the very end: an interrupted run changes nothing
     return logits
+
+
+def check_finite(name: str, array: NDArray[Any]) -> None:
+    """Refuse a stage with infinity or NaN in it.
+
+    array (...) -> nothing
+    """
+    wrong = array[~np.isfinite(array)]
+    if wrong.size:
+        raise FloatingPointError(f"{name}: expected finite numbers, found {wrong[0]}")
 
 
 def check_ids(
@@ -193,11 +210,18 @@ def check_ids(
     if array.min() < 0 or array.max() >= V:
         found = array[(array < 0) | (array >= V)][0]
         raise ValueError(f"ids must be from 0 to {V - 1}, got {found}")
-    room = config.max_position_embeddings
-    if cache is not None:
-        room = cache.capacity - cache.length
+    room = count_room(config, cache)
     if len(array) > room:
         raise ValueError(
             f"ids must fit in the context, which has room for {room}, got {len(array)}"
         )
     return array.astype(np.int64)
+
+
+def count_room(config: Config, cache: KVCache | None) -> int:
+    """How many tokens the model can still read."""
+    if cache is None:
+        return config.max_position_embeddings
+    if cache.config != config:
+        raise ValueError("cache must be made for this model, got another's")
+    return cache.capacity - cache.length

@@ -1,11 +1,12 @@
 import mmap
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from minibitnet import KVCache, forward
+from minibitnet import KVCache, forward, generate
 from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
 
@@ -43,6 +44,17 @@ def test_a_full_cache_takes_no_more(model):
     with pytest.raises(ValueError, match="room for 0, got 1"):
         forward(model, [4], cache)
     assert cache.length == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"max_position_embeddings": 100}, {"num_hidden_layers": 4}, {"rope_theta": 1e4}],
+)
+def test_a_cache_of_another_model_is_refused(model, changes):
+    cache = KVCache(replace(model.config, **changes), capacity=100)
+    for use in (forward, generate):
+        with pytest.raises(ValueError, match="cache must be made for this model"):
+            use(model, [1, 2], cache=cache)
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 5])

@@ -222,3 +222,70 @@ def test_a_refused_call_leaves_the_cache_as_it_was(model, ids, message):
     assert cache.length == 3
     assert_array_equal(cache.keys, keys)
     assert_array_equal(cache.values, values)
+
+
+def damage_block(block, stage):
+    """A block with numbers in it of which `stage` is the first that is not finite."""
+    if stage == "attn_norm":
+        gain = np.full_like(block.input_layernorm, 3e38)
+        return replace(block, input_layernorm=gain)
+    infinite, large = ((np.float32(n),) * 3 for n in (np.inf, 1e15))
+    if stage == "q":
+        wrong = replace(block.self_attn.qkv_proj, scales=infinite)
+        return replace(block, self_attn=replace(block.self_attn, qkv_proj=wrong))
+    wrong = replace(block.mlp.gate_up_proj, scales=large[:2])
+    return replace(block, mlp=replace(block.mlp, gate_up_proj=wrong))
+
+
+def damage(model, stage):
+    """The same around the blocks, or for layer 1."""
+    if stage == "embed":
+        embedding = widen(model.embed_tokens).copy()
+        embedding[IDS[2], 3] = np.nan
+        return replace(model, embed_tokens=embedding)
+    if stage == "logits":
+        head = np.full_like(widen(model.lm_head), 3e38)  # finite until it is summed
+        return replace(model, lm_head=head, norm=100 * model.norm)
+    first, second, third = model.layers
+    layers = first, damage_block(second, stage), third
+    relu2 = replace(model.config, hidden_act="relu2")
+    return replace(model, layers=layers, config=relu2)
+
+
+@pytest.mark.parametrize(
+    ("stage", "where"),
+    [
+        ("embed", "embed"),
+        ("attn_norm", "layers.1.attn_norm"),
+        ("q", "layers.1.q"),
+        ("relu2_gate", "layers.1.relu2_gate"),
+        ("logits", "logits"),
+    ],
+)
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("last", [False, True])
+def test_the_first_stage_that_is_not_finite_is_named(
+    model, stage, where, threads, last, monkeypatch
+):
+    for module in (blas, head, lookup):
+        monkeypatch.setattr(module, "WORTH", 0)
+    wrong = replace(damage(model, stage), threads=threads)
+    cache = KVCache(wrong.config, capacity=9)
+    with pytest.raises(
+        FloatingPointError,
+        match=rf"^{where}: expected finite numbers, found -?(inf|nan)$",
+    ):
+        forward(wrong, IDS, cache, last=last)
+    assert cache.length == 0
+
+
+def test_a_pass_that_fails_leaves_the_cache_as_it_was(model):
+    wrong = damage(model, "embed")
+    cache = KVCache(model.config, capacity=64)
+    forward(wrong, [1, 2], cache)
+    with pytest.raises(FloatingPointError, match="embed"):
+        forward(wrong, IDS, cache)
+    assert cache.length == 2
+    fresh = KVCache(model.config, capacity=64)
+    forward(wrong, [1, 2], fresh)
+    assert_array_equal(forward(wrong, [7], cache), forward(wrong, [7], fresh))

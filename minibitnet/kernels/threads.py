@@ -26,9 +26,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, TypeVar
+
+import numpy as np
 
 Result = TypeVar("Result")
 _threads: ContextVar[int] = ContextVar("threads", default=1)
@@ -86,8 +88,12 @@ def count_threads(threads: int | None) -> int:
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that wait for work; made once."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="minibitnet")
+    """Threads that wait for work; made once.
+
+    NumPy does not warn in them: whoever handed out the work looks at the result.
+    """
+    silent = partial(np.seterr, all="ignore")
+    return ThreadPoolExecutor(threads, "minibitnet", initializer=silent)
 
 
 @cache
