@@ -33,6 +33,7 @@ from minibitnet.checkpoint import load
 from minibitnet.checkpoint.synth import SMALL, write_checkpoint
 from minibitnet.decode import generate
 from minibitnet.files import published
+from minibitnet.files.jsonfile import CheckpointError, regular_file
 from minibitnet.files.progress import progress_bar
 from minibitnet.files.tensorfile import WEIGHTS
 from minibitnet.kernels import KERNELS
@@ -91,18 +92,23 @@ def check_model() -> Check:
 def check_hashes(directory: Path) -> list[Check]:
     """Whether the files are the published ones of 2B4T."""
     expected = published.FILES_SHA256 | {WEIGHTS: published.WEIGHTS_SHA256}
-    checks = []
-    for name, sha256 in expected.items():
-        file = directory / name
+    return [check_hash(directory / name, sha256) for name, sha256 in expected.items()]
+
+
+def check_hash(file: Path, sha256: str) -> Check:
+    """Whether a file is the published one."""
+    try:
         found = hash_file(file) if file.exists() else "no such file"
-        same = found == sha256
-        detail = "SHA-256 as published" if same else f"expected {sha256}, found {found}"
-        checks.append(Check(name, same, detail))
-    return checks
+    except CheckpointError as error:  # a pipe, say, or a pointer of Git LFS
+        return Check(file.name, False, str(error))
+    same = found == sha256
+    detail = "SHA-256 as published" if same else f"expected {sha256}, found {found}"
+    return Check(file.name, same, detail)
 
 
 def hash_file(file: Path) -> str:
-    """The SHA-256 of a file."""
+    """The SHA-256 of a file; a CheckpointError if it cannot be read."""
+    regular_file(file)
     digest = hashlib.sha256()
     size = file.stat().st_size
     with file.open("rb") as stream, progress_bar(size, file.name, unit="B") as advance:

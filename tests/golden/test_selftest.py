@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -56,6 +57,11 @@ def test_each_file_is_compared_by_its_hash(tmp_path, monkeypatch):
     assert config == ("config.json", True, "SHA-256 as published")
     assert not weights.passed
     assert weights.detail.endswith("found no such file")
+    (tmp_path / "config.json").unlink()
+    os.mkfifo(tmp_path / "config.json")  # reading it would never end
+    pipe = check_hashes(tmp_path)[0]
+    assert not pipe.passed
+    assert pipe.detail.endswith("config.json: expected a file, found something else")
     other = {"tokenizer.json": same}
     monkeypatch.setattr(published, "FILES_SHA256", other)
     found = hashlib.sha256(b"two").hexdigest()
