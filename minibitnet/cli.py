@@ -16,6 +16,7 @@ Examples
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -59,10 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line."""
     try:
         args = make_parser().parse_args(argv)
-        status = int(COMMANDS[args.command].run(args))
+        with warnings.catch_warnings():
+            warnings.showwarning = show_note
+            warnings.simplefilter("always", minibitnet.CheckpointWarning)
+            status = int(COMMANDS[args.command].run(args))
         sys.stdout.flush()  # a reader that has left is noticed here, not at exit
         return status
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, ArithmeticError) as error:
         if isinstance(error, BrokenPipeError):  # the reader has left: `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
@@ -71,6 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130
+
+
+def show_note(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as a line for the user, without the line of code it came from."""
+    print(f"minibitnet: note: {message}", file=sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:
