@@ -126,13 +126,27 @@ def take_bos_ids(keys: Keys, special: Mapping[str, int]) -> list[int]:
             return []
         case {
             "type": "TemplateProcessing",
-            "single": [{"SpecialToken": {"id": str(name)}}, {"Sequence": {"id": "A"}}],
+            "single": [*parts],
             "special_tokens": {**specials},
-        } if name in special:
+        }:
+            ids = [id_of(part, special, specials) for part in parts]
+            if ids.count([]) == 1 and None not in ids:
+                return [i for part in ids[: ids.index([])] for i in part or ()]
+    keys.fail("post_processor", "tokens around the text, or none", processor)
+
+
+def id_of(
+    part: object, special: Mapping[str, int], specials: Mapping[Any, object]
+) -> list[int] | None:
+    """The id of a special token around the text; none for the text; None for else."""
+    match part:
+        case {"Sequence": {"id": "A"}}:
+            return []
+        case {"SpecialToken": {"id": str(name)}} if name in special:
             ids = [special[name]]
             if specials.get(name) == {"id": name, "ids": ids, "tokens": [name]}:
                 return ids
-    keys.fail("post_processor", "one token before the text, or none", processor)
+    return None
 
 
 def read_bpe(path: Path) -> BPE:

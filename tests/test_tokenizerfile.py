@@ -9,6 +9,7 @@ from shared import REAL, needs_shared
 from tokenizers import models, pre_tokenizers, processors, trainers
 
 from minibitnet import CheckpointError
+from minibitnet.library import Library
 from minibitnet.stories import BUILT_IN
 from minibitnet.tokenizerfile import BYTES, LETTERS, PRE_TOKENIZER, read_bpe
 
@@ -142,9 +143,32 @@ def test_merges_may_be_written_in_either_way(path, file):
         assert read_bpe(write(file, content)) == read_bpe(path / "tokenizer.json")
 
 
+BEGIN, SEQUENCE = build()["post_processor"]["single"]
+END = {"SpecialToken": {"id": EOT, "type_id": 0}}
+
+
 @pytest.mark.parametrize("processor", [None, {"type": "ByteLevel"}])
 def test_without_a_template_nothing_is_put_before_a_text(processor, file):
     assert read_bpe(write(file, build() | {"post_processor": processor})).bos_ids == []
+
+
+@pytest.mark.parametrize(
+    ("single", "before"),
+    [
+        ([SEQUENCE], []),
+        ([SEQUENCE, BEGIN], []),  # at the end
+        ([BEGIN, SEQUENCE, END, BEGIN], [258]),
+        ([END, BEGIN, SEQUENCE], [259, 258]),
+    ],
+)
+def test_begin_of_text_is_what_is_put_before_a_text(single, before, file):
+    content = build()
+    content["post_processor"]["single"] = single
+    end = {"id": EOT, "ids": [259], "tokens": [EOT]}
+    content["post_processor"]["special_tokens"][EOT] = end
+    bpe = read_bpe(write(file, content))
+    assert bpe.bos_ids == before
+    assert Library(tokenizers.Tokenizer.from_file(str(file))).bos_ids == before
 
 
 def test_a_step_over_bytes_before_the_template_changes_nothing(file):
@@ -266,24 +290,23 @@ SINGLE = build()["post_processor"]["single"]
             (["added_tokens", 1, flag], True, r"added_tokens\[1\]: .* with no flag set")
             for flag in FLAGS
         ],
-        (["post_processor"], {"type": "BertProcessing"}, "post_processor: expected on"),
-        (["post_processor"], [], "post_processor: expected one token before the text"),
-        (["post_processor", "single"], SINGLE[:1], "post_processor: expected one tok"),
-        (["post_processor", "single"], SINGLE[::-1], "post_processor: expected one t"),
+        (["post_processor"], {"type": "BertProcessing"}, "post_processor: expected to"),
+        (["post_processor"], [], "post_processor: expected tokens around the text"),
+        (["post_processor", "single"], SINGLE[:1], "post_processor: expected tokens"),
         (
             ["post_processor", "single"],
-            [SINGLE[0], *SINGLE],
-            "post_processor: expected one token before the text",
+            [*SINGLE, SINGLE[1]],
+            "post_processor: expected tokens around the text",
         ),
         (
             ["post_processor", "special_tokens", BOS, "ids"],
             [0],
-            "post_processor: expected one token before the text",
+            "post_processor: expected tokens around the text",
         ),
         (
             ["post_processor", "single", 0, "SpecialToken", "id"],
             "<s>",
-            "post_processor: expected one token before the text",
+            "post_processor: expected tokens around the text",
         ),
     ],
 )
@@ -325,7 +348,7 @@ def test_a_damaged_file_is_refused_or_means_what_it_means_to_the_library(
     library.no_truncation()
     library.no_padding()
     assert bpe.encode(TEXT) == library.encode(TEXT, add_special_tokens=False).ids
-    assert bpe.bos_ids == library.encode("").ids
+    assert bpe.bos_ids == Library(library).bos_ids
 
 
 @given(cut=st.integers(0, len(json.dumps(build())) - 1))
