@@ -18,6 +18,9 @@ FILES = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
     "*.safetensors",
     "*.safetensors.index.json",
 ]
