@@ -32,6 +32,8 @@ The model
 Text
     `bpe`           byte-pair encoding: text to ids and back
     `tokenizer`     begin-of-text, and the chat template
+    `controltokens` the template writes them, and a message cannot
+    `streaming`     the text of tokens as they come
     `conversation`  a chat that fits the context and reads nothing twice
 
 From a file

@@ -34,10 +34,9 @@ left to right it would have been thi-n, and so by the longest token that fits.
 [b'th', b'in']
 """
 
-import codecs
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from heapq import heappop, heappush
@@ -113,6 +112,7 @@ class BPE:
     special: Mapping[str, int]  # the id of each token that stands for no text
     spelled: Mapping[int, bytes]  # the bytes that each other id stands for
     bos_ids: list[int]  # what to put before a text: begin-of-text, or nothing
+    byte_ids: tuple[int, ...] = ()  # no bytes of another kind than all (`streaming`)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, with no begin-of-text put before it.
@@ -123,12 +123,13 @@ class BPE:
         special = "|".join(map(re.escape, longest_first)) or "(?!)"  # that never fits
         ids: list[int] = []
         for part in re.split(f"({special})", text):
-            if part in self.special:
-                ids.append(self.special[part])
-            else:
-                for piece in split(part):
-                    ids += self.encode_piece(piece.encode())
+            whole = self.special.get(part)
+            ids += self.encode_ordinary(part) if whole is None else [whole]
         return ids
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """The ids of a text in which a special token spelled out is text as any."""
+        return [i for piece in split(text) for i in self.encode_piece(piece.encode())]
 
     def encode_piece(self, piece: bytes) -> list[int]:
         """The ids of a piece."""
@@ -137,13 +138,13 @@ class BPE:
         return [self.vocabulary[token] for token in merge(piece, self.ranks)]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids: no special tokens, and U+FFFD for bytes that are no text."""
-        return b"".join(self.spelled.get(i, b"") for i in ids).decode(errors="replace")
+        """The text of ids: no special tokens, and U+FFFD for bytes that are no text.
 
-    def stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """The text of ids as they come, each character with the last of its bytes."""
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        for i in ids:
-            yield decoder.decode(self.spelled.get(i, b""))
-        if rest := decoder.decode(b"", final=True):  # of a character never completed
-            yield rest
+        Raises ValueError if an id is that of no token.
+        """
+        hidden = dict.fromkeys(self.special.values(), b"")
+        try:
+            spelled = [hidden[i] if i in hidden else self.spelled[i] for i in ids]
+        except KeyError as error:
+            raise ValueError(f"ids must be those of tokens, got {error}") from None
+        return b"".join(spelled).decode(errors="replace")

@@ -36,13 +36,12 @@ the same, the last, since only reading gives logits.
 [0]
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from minibitnet.cache import KVCache
+from minibitnet.controltokens import Message
 from minibitnet.model import Model
 from minibitnet.tokenizer import Tokenizer
-
-Message = Mapping[str, str]  # its role and its content
 
 
 class PromptTooLongError(ValueError):

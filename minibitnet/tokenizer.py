@@ -16,8 +16,12 @@ A conversation is written message after message, with no line breaks::
 The space after the last colon belongs to the prompt and is a token of its own (220):
 the model was trained to continue from there. The whole is encoded as one text, so
 elsewhere the space joins the word behind it: "User: hi" ends in the token " hi". The
-template itself has no begin-of-text; `encode` puts one in front, and no second
-where the text already has it.
+template itself has no begin-of-text; one is put in front, as the model's own example
+does it, and no second where the text already has it.
+
+So it is with the template of 2B4T. Any other is rendered by `minibitnet.jinja`, and
+begin-of-text is what it writes, as in transformers. What a message spells out is text,
+with any template: see `minibitnet.controltokens`.
 
 References
 ----------
@@ -34,11 +38,25 @@ Examples
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from minibitnet.bpe import BPE
-from minibitnet.files.jsonfile import CheckpointError, read_json
+from minibitnet.chattemplate import (
+    import_jinja,
+    read_if_there,
+    read_names,
+    read_template,
+)
+from minibitnet.controltokens import (
+    Message,
+    check_messages,
+    check_text,
+    encode_chat,
+    find_end_of_turn,
+)
+from minibitnet.library import Library, read_with_library
+from minibitnet.streaming import stream
 from minibitnet.tokenizerfile import read_bpe
 
 # The template that `render_chat` writes, as 2B4T's tokenizer_config.json has it.
@@ -52,31 +70,6 @@ BEGIN_OF_TEXT, END_OF_TEXT = "<|begin_of_text|>", "<|end_of_text|>"
 END_OF_TURN = "<|eot_id|>"
 
 
-class Library:
-    """The tokenizers library, behind the methods of `BPE`."""
-
-    def __init__(self, library: Any) -> None:
-        self.library = library
-        # What the tokenizer itself puts before a text; some have no begin-of-text.
-        self.bos_ids: list[int] = library.encode("").ids[:1]
-
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text, with no begin-of-text put before it."""
-        return list(self.library.encode(text, add_special_tokens=False).ids)
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids, special tokens left out."""
-        return str(self.library.decode(list(ids)))
-
-    def stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """The text of ids as they come."""
-        from tokenizers.decoders import DecodeStream
-
-        decoder = DecodeStream(skip_special_tokens=True)
-        for token in ids:
-            yield decoder.step(self.library, token) or ""
-
-
 class Tokenizer:
     """The tokenizer of a checkpoint.
 
@@ -85,13 +78,36 @@ class Tokenizer:
     inner : BPE or Library
         What tokenizer.json describes.
     chat_template : str or None
-        What tokenizer_config.json says of conversations.
+        How the checkpoint writes a conversation.
+    names : dict, optional
+        What a template calls special tokens, as ``{"bos_token": "<s>"}``.
     """
 
-    def __init__(self, inner: BPE | Library, chat_template: str | None) -> None:
+    def __init__(
+        self,
+        inner: BPE | Library,
+        chat_template: str | None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
         self.inner = inner
         self.bos_ids = inner.bos_ids
         self.chat_template = chat_template
+        self.names = names or {}
+
+    @cached_property
+    def is_2b4t(self) -> bool:
+        """Whether the chat template is that of 2B4T, in whatever spelling."""
+        if self.chat_template in (None, CHAT_TEMPLATE, f"{CHAT_TEMPLATE}\n"):
+            return self.chat_template is not None
+        return import_jinja().same(self.chat_template, CHAT_TEMPLATE)
+
+    @cached_property
+    def end_of_turn(self) -> dict[str, int]:
+        """The token with which an answer ends, and its id; none if not known."""
+        try:
+            return find_end_of_turn(self.inner, partial(self.render, prompt=False))
+        except ValueError:  # `chat` says so, where it matters
+            return {}
 
     def encode(self, text: str, *, bos: bool = True) -> list[int]:
         """The ids of a text, begin-of-text first.
@@ -114,26 +130,43 @@ class Tokenizer:
         ValueError
             If the text holds bytes that are not UTF-8.
         """
-        try:
-            ids = self.inner.encode(text)
-        except (TypeError, UnicodeEncodeError):
-            raise ValueError(f"text must be UTF-8, got {text!r:.60}") from None
-        if not bos or ids[:1] == self.bos_ids:
-            return ids
-        return self.bos_ids + ids
+        check_text(text)
+        ids = self.inner.encode(text)
+        return self.begin(ids) if bos else ids
+
+    def begin(self, ids: list[int]) -> list[int]:
+        """The ids with begin-of-text before them, if it is not there yet."""
+        return ids if ids[: len(self.bos_ids)] == self.bos_ids else self.bos_ids + ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids, special tokens left out."""
+        """The text of ids, special tokens left out.
+
+        Raises ValueError if an id is that of no token.
+        """
         return self.inner.decode(map(int, ids))
 
-    def stream(self, tokens: Iterable[int]) -> Iterator[str]:
+    def stream(self, tokens: Iterable[int], after: Iterable[int] = ()) -> Iterator[str]:
         """The text of tokens as they come, as `minibitnet.generate` yields them.
 
-        A letter may be spread over several tokens; it comes with the last of them.
-        """
-        return self.inner.stream(map(int, tokens))
+        Parameters
+        ----------
+        tokens : iterable of int
+            What is written.
+        after : iterable of int
+            The prompt that it continues. Some tokenizers drop the first space of a
+            text; here it is seen that the text has begun.
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        Returns
+        -------
+        pieces : iterator of str
+            One for each token, and what is left at the end: together what `decode`
+            gives. A letter may be spread over several tokens; it comes with the last.
+        """
+        return stream(self.inner, map(int, tokens), [*map(int, after)])
+
+    def chat(
+        self, messages: Sequence[Message], *, allow_special: bool = False
+    ) -> list[int]:
         """The ids of a conversation that the model is to continue.
 
         Parameters
@@ -141,39 +174,46 @@ class Tokenizer:
         messages : list of dict
             Each with a ``role`` (as ``"system"``, ``"user"``, ``"assistant"``) and its
             ``content``.
+        allow_special : bool
+            Special tokens spelled out in a message, as ``<|eot_id|>``, are text, and
+            end no turn; True takes them as such, which transformers does by itself.
 
         Returns
         -------
         ids : list of int
-            One begin-of-text, the messages, and the start of an answer.
+            The messages and the start of an answer, as the chat template writes them,
+            and with 2B4T's one begin-of-text. Other templates write their own.
 
         Raises
         ------
         ValueError
-            If the checkpoint has no chat template, or another than 2B4T's.
+            If the checkpoint has no chat template, or the template refuses the
+            messages.
         """
-        if self.chat_template != CHAT_TEMPLATE:
-            found = (
-                "none" if self.chat_template is None else repr(self.chat_template[:60])
-            )
+        check_messages(messages)
+        if allow_special:
+            ids = self.inner.encode(self.render(messages))
+        else:
+            control = {**self.inner.special, **self.end_of_turn}
+            ids = encode_chat(self.inner, control, self.render, messages)
+        return self.begin(ids) if self.is_2b4t else ids
+
+    def render(self, messages: Sequence[Message], prompt: bool = True) -> str:
+        """A conversation as one text, up to where the answer begins."""
+        if self.chat_template is None:
             raise ValueError(
-                f"chat_template must be that of BitNet b1.58 2B4T, got {found}; "
-                "write the conversation out and use encode"
+                "chat_template: there is none, so how a conversation is written is "
+                "not known; write it out and use encode"
             )
-        return self.encode(render_chat(messages))
+        if self.is_2b4t:
+            return render_chat(messages)
+        return import_jinja().render(self.chat_template, messages, self.names, prompt)
 
 
-def render_chat(messages: Sequence[Mapping[str, str]]) -> str:
-    """A conversation as one text, up to where the answer begins, as 2B4T writes it.
-
-    Raises ValueError if a message lacks its role or content.
-    """
+def render_chat(messages: Sequence[Message]) -> str:
+    """A conversation as one text, up to where the answer begins, as 2B4T writes it."""
     turns = []
     for message in messages:
-        if not all(isinstance(message.get(key), str) for key in ("role", "content")):
-            raise ValueError(
-                f"a message must have role and content, got {dict(message)}"
-            )
         role, content = message["role"].capitalize(), message["content"].strip()
         turns.append(f"{role}: {content}{END_OF_TURN}")
     return "".join(turns) + "Assistant: "
@@ -188,22 +228,6 @@ def load_tokenizer(directory: Path) -> Tokenizer | None:
     if not file.exists():
         return None
     inner = read_with_library(file) or read_bpe(file)
-    config_file = directory / "tokenizer_config.json"
-    config = read_json(config_file) if config_file.exists() else {}
-    template = config.get("chat_template")
-    return Tokenizer(inner, template if isinstance(template, str) else None)
-
-
-def read_with_library(file: Path) -> Library | None:
-    """What tokenizer.json describes; None where the library is not installed."""
-    try:
-        import tokenizers
-    except ImportError:
-        return None
-    try:
-        library = tokenizers.Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises plain Exception
-        raise CheckpointError(f"{file}: expected a tokenizer, found {error}") from None
-    library.no_truncation()
-    library.no_padding()
-    return Library(library)
+    config = read_if_there(directory / "tokenizer_config.json")
+    template, names = read_template(directory, config), read_names(directory, config)
+    return Tokenizer(inner, template, names)

@@ -12,6 +12,7 @@ from tokenizers import Regex, pre_tokenizers
 
 from minibitnet.bpe import BPE, SPLIT, merge, split, stand_in
 from minibitnet.stories import BUILT_IN
+from minibitnet.streaming import stream
 from minibitnet.tokenizer import render_chat
 from minibitnet.tokenizerfile import LETTERS, read_bpe
 
@@ -83,6 +84,14 @@ def bpe(directory):
 @pytest.fixture(scope="module")
 def library(directory):
     return tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
+
+
+@pytest.fixture(scope="module")
+def ordinary(directory):
+    """The library, told to take special tokens for text."""
+    library = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
+    library.encode_special_tokens = True
+    return library
 
 
 def check(bpe, library, text):
@@ -270,6 +279,15 @@ def test_of_special_tokens_the_first_is_taken_and_of_two_there_the_longer():
     assert BPE(vocabulary, ranks, False, {}, {}, []).encode("<xy") == [0, 3]
 
 
+@given(text=TEXTS)
+@example("<|eot_id|> and <|begin_of_text|>")
+def test_ordinary_text_has_the_ids_of_the_library(bpe, ordinary, text):
+    ids = ordinary.encode(text, add_special_tokens=False).ids
+    assert bpe.encode_ordinary(text) == ids
+    assert not {*ids} & {*bpe.special.values()}
+    assert bpe.decode(ids) == text
+
+
 def test_a_text_with_lone_surrogates_is_refused(bpe):
     with pytest.raises(ValueError, match="surrogates not allowed"):
         bpe.encode("a\udcff")
@@ -278,21 +296,29 @@ def test_a_text_with_lone_surrogates_is_refused(bpe):
 # ---- decoding
 
 
-@given(ids=st.lists(st.integers(0, 300) | st.integers(0, 130_000), max_size=40))
-def test_any_ids_are_decoded_as_by_the_library(bpe, library, ids):
+@given(data=st.data())
+def test_any_ids_are_decoded_as_by_the_library(bpe, library, data):
     # the first 256 ids are single bytes: most of these are no UTF-8
+    known = st.integers(0, library.get_vocab_size() - 1)
+    ids = data.draw(st.lists(st.integers(0, 300) | known, max_size=40))
     assert bpe.decode(ids) == library.decode(ids)
-    assert "".join(bpe.stream(ids)) == library.decode(ids)
+    assert "".join(stream(bpe, ids)) == library.decode(ids)
+
+
+@pytest.mark.parametrize("unknown", [-1, 200_000, 2**40])
+def test_an_id_of_no_token_is_refused(bpe, unknown):
+    with pytest.raises(ValueError, match=f"ids must be those of tokens, got {unknown}"):
+        bpe.decode([5, unknown])
 
 
 @given(text=TEXTS)
 def test_a_text_comes_back_but_for_special_tokens(bpe, text):
     ids = bpe.encode(text)
     visible = re.sub("|".join(map(re.escape, bpe.special)), "", text)
-    assert bpe.decode(ids) == "".join(bpe.stream(ids)) == visible
+    assert bpe.decode(ids) == "".join(stream(bpe, ids)) == visible
 
 
 def test_a_character_comes_with_the_last_of_its_bytes(bpe):
     ids = [bpe.vocabulary[bytes([byte])] for byte in "é☕".encode()]
-    assert list(bpe.stream(ids)) == ["", "é", "", "", "☕"]
-    assert list(bpe.stream(ids[:-1])) == ["", "é", "", "", "\ufffd"]
+    assert list(stream(bpe, ids)) == ["", "é", "", "", "☕"]
+    assert list(stream(bpe, ids[:-1])) == ["", "é", "", "", "\ufffd"]

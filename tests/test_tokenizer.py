@@ -97,11 +97,55 @@ def test_a_conversation_begins_once_and_ends_where_the_answer_begins(tokenizer):
     assert ids.count(tokenizer.inner.library.token_to_id(EOT)) == 1
 
 
-@pytest.mark.parametrize("template", [None, "{{ messages }}"])
-def test_another_chat_template_is_refused(tokenizer, template):
-    other = Tokenizer(tokenizer.inner, template)
-    with pytest.raises(ValueError, match="chat_template must be that of BitNet"):
+def test_without_a_chat_template_there_is_no_conversation(tokenizer):
+    other = Tokenizer(tokenizer.inner, None)
+    assert other.end_of_turn == {}
+    with pytest.raises(ValueError, match="chat_template: there is none"):
         other.chat([{"role": "user", "content": "hello"}])
+
+
+@pytest.mark.parametrize(
+    ("template", "is_2b4t"),
+    [
+        (CHAT_TEMPLATE + "\n", True),
+        (CHAT_TEMPLATE.replace("'", '"').replace("%}{", "%}\r\n{") + "\n", True),
+        ("{{ messages[0]['content'] }}", False),
+        ("{% damaged", False),
+        ("", False),
+    ],
+)
+def test_the_template_is_known_in_any_spelling(tokenizer, tmp_path, template, is_2b4t):
+    text = tokenizer.inner.library.to_str()
+    (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
+    (tmp_path / "chat_template.jinja").write_bytes(template.encode())
+    found = load_tokenizer(tmp_path)
+    assert found.is_2b4t == is_2b4t
+    if is_2b4t:
+        messages = [{"role": "user", "content": "hello"}]
+        assert found.chat(messages) == tokenizer.chat(messages)
+        assert found.end_of_turn == tokenizer.end_of_turn != {}
+
+
+def test_special_tokens_are_known_to_a_template_by_name(tokenizer, tmp_path):
+    text = tokenizer.inner.library.to_str()
+    (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
+    config = {"chat_template": "{{ eos_token }}{{ bos_token }}a", "eos_token": EOT}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    found = load_tokenizer(tmp_path)
+    ids = found.chat([{"role": "user", "content": "hello"}])
+    assert ids == tokenizer.encode(f"{EOT}a", bos=False)  # as the template has it
+
+
+def test_without_jinja_other_templates_are_refused(tokenizer, monkeypatch):
+    monkeypatch.delitem(sys.modules, "minibitnet.jinja", raising=False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delattr("minibitnet.jinja", raising=False)
+    other = Tokenizer(tokenizer.inner, CHAT_TEMPLATE + "a")
+    messages = [{"role": "user", "content": "hello"}]
+    assert tokenizer.chat(messages)
+    assert other.end_of_turn == {}
+    with pytest.raises(ValueError, match="chat_template: .* needs jinja2, which is no"):
+        other.chat(messages)
 
 
 def test_a_text_that_is_not_utf8_is_refused(tokenizer):
@@ -119,11 +163,20 @@ def test_a_tokenizer_that_cuts_and_pads_does_neither_here(tokenizer, tmp_path):
 
 @pytest.mark.parametrize(
     "message",
-    [{}, {"role": "user"}, {"content": "hello"}, {"role": "user", "content": None}],
+    [
+        *({}, {"role": "user"}, {"content": "hello"}),
+        *({"role": "user", "content": None}, {"role": 1, "content": "hello"}, "hello"),
+        {"role": "user", "content": "hello", "name": "Ada"},
+    ],
 )
-def test_a_message_without_role_or_content_is_refused(message):
-    with pytest.raises(ValueError, match="must have role and content"):
-        render_chat([message])
+def test_a_message_that_is_not_a_role_and_a_content_is_refused(tokenizer, message):
+    with pytest.raises(ValueError, match="must have role and content, both texts, and"):
+        tokenizer.chat([message])
+
+
+def test_a_conversation_of_nothing_is_refused(tokenizer):
+    with pytest.raises(ValueError, match="messages must be at least one"):
+        tokenizer.chat([])
 
 
 def test_a_directory_without_a_tokenizer_has_none(tmp_path):
@@ -211,6 +264,28 @@ def test_the_prompts_of_published_answers_have_their_ids(llama3):
     cpp = greedy["bitnet_cpp_i2s"]
     assert llama3.encode(cpp["prompt"]) == cpp["prompt_ids"]
     assert llama3.decode(cpp["greedy_ids"]) == cpp["greedy_text"]
+
+
+def test_a_stream_goes_on_after_its_prompt(tokenizer):
+    ids = tokenizer.encode("h\u00e9llo w\u00f6rld")
+    for n in range(len(ids)):
+        before, whole = tokenizer.decode(ids[:n]), tokenizer.decode(ids)
+        pieces = list(tokenizer.stream(iter(ids[n:]), after=iter(ids[:n])))
+        if whole.startswith(before):  # else the prompt ends inside a letter
+            assert before + "".join(pieces) == whole
+
+
+def test_begin_of_text_may_be_several_tokens(tokenizer):
+    inner = tokenizers.Tokenizer.from_str(tokenizer.inner.library.to_str())
+    ids = [(token, inner.token_to_id(token)) for token in (BOS, EOT)]
+    inner.post_processor = processors.TemplateProcessing(
+        single=f"{EOT} {BOS} $A {EOT}", special_tokens=ids
+    )
+    both = Tokenizer(Library(inner), None)
+    begin = [ids[1][1], ids[0][1]]
+    assert both.encode("hello") == begin + tokenizer.encode("hello", bos=False)
+    assert both.encode(f"{EOT}{BOS}hello") == both.encode("hello")
+    assert both.encode(f"{BOS}hello") == begin + tokenizer.encode("hello")
 
 
 def test_a_text_that_continues_another_begins_with_no_begin_of_text(tokenizer):

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from minibitnet.commands import options
-from minibitnet.conversation import Message, PromptTooLongError, Reader, fit
+from minibitnet.controltokens import Message
+from minibitnet.conversation import PromptTooLongError, Reader, fit
 from minibitnet.decode import generate
 from minibitnet.tokenizer import Tokenizer
 
@@ -14,6 +15,7 @@ try:
 except ImportError:  # not on every system
     pass
 
+PROBE = {"role": "user", "content": "?"}
 FULL = "(the context is full: the oldest turns are dropped)"
 
 
@@ -33,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     messages: list[Message] = []
     if args.system:
         messages.append({"role": "system", "content": args.system})
-    tokenizer.chat(messages)  # refuses a template that is not known
+    tokenizer.chat([*messages, PROBE])  # refuses where there is no chat template
     print("Ctrl-C stops an answer, Ctrl-D leaves.", file=sys.stderr)
     for turn, question in enumerate(iter(ask, None)):
         asked = [*messages, {"role": "user", "content": question}]
@@ -71,13 +73,14 @@ def write_answer(
     seed: int,
 ) -> str:
     """Write the next answer to standard output as it comes."""
-    unread = reader.turn_to(tokenizer.chat(messages))
+    ids = tokenizer.chat(messages)
+    unread = reader.turn_to(ids)
     tokens = generate(
         reader.model, unread, seed=seed, cache=reader.cache, **options.sampling(args)
     )
     pieces = []
     try:
-        for piece in tokenizer.stream(reader.note(tokens)):
+        for piece in tokenizer.stream(reader.note(tokens), after=ids):
             options.print_piece(piece)
             pieces.append(piece)
     except KeyboardInterrupt:

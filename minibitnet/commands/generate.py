@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
     clock = Clock(len(ids))
     generated = generate(model, ids, seed=args.seed, **options.sampling(args))
     tokens = clock.watch(generated)
-    pieces = tokenizer.stream(tokens) if tokenizer else map("{} ".format, tokens)
+    as_ids = map("{} ".format, tokens)
+    pieces = tokenizer.stream(tokens, after=ids) if tokenizer else as_ids
     if args.json:
         text = "".join(pieces)
         report = {"ids": ids, "new_ids": clock.tokens, "seconds": clock.seconds}

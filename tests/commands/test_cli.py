@@ -20,13 +20,15 @@ from minibitnet.commands.inspect import print_shares
 from minibitnet.evaluation import costs
 from minibitnet.files.published import CONFIG
 from minibitnet.golden.selftest import Check
+from minibitnet.tokenizer import load_tokenizer
 
 
 @pytest.fixture(scope="module")
 def speaking(tmp_path_factory, tokenizer_directory):  # noqa: F811
     """A small random model with a tokenizer."""
     directory = tmp_path_factory.mktemp("speaking") / "model"
-    sizes = ["--vocab-size", "300", "--context", "64", "--hidden-size", "64"]
+    known = load_tokenizer(tokenizer_directory).inner.library.get_vocab_size()
+    sizes = ["--vocab-size", str(known), "--context", "64", "--hidden-size", "64"]
     main(["synth", str(directory), *sizes, "--tokenizer", str(tokenizer_directory)])
     return str(directory)
 
