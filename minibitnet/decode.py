@@ -12,7 +12,9 @@ A long prompt is read in pieces, which bounds the memory and changes nothing els
 stage is the same to the last bit.
 
 A model may have several end-of-text ids: 2B4T ends a document with one and an answer in
-a chat with another. The token that ends a text is the last one yielded.
+a chat with another. A stop string is looked for in the text of what was written, not of
+the prompt, as it would be if it ended there. In either case the token that ends a text
+is the last one yielded.
 
 Examples
 --------
@@ -43,6 +45,7 @@ from minibitnet.arrays import F32, I64
 from minibitnet.cache import KVCache
 from minibitnet.model import Model, check_ids, forward
 from minibitnet.sampling import Sampling, sample
+from minibitnet.streaming import check_stop, until
 
 PREFILL_TOKENS = 256  # read at once; more is hardly faster
 
@@ -56,6 +59,7 @@ def generate(
     top_p: float = 1.0,
     seed: int | None = 0,
     cache: KVCache | None = None,
+    stop: Sequence[str] = (),
 ) -> Iterator[int]:
     """Continue a text, token by token.
 
@@ -77,11 +81,14 @@ def generate(
         The same seed gives the same text; None a new one each time.
     cache : KVCache, optional
         The text so far, which the prompt continues.
+    stop : list of str
+        Texts, any of which ends the text; for these the model must have been loaded
+        with its tokenizer.
 
     Returns
     -------
     tokens : iterator of int
-        Token ids; the last may be an end-of-text id.
+        Token ids; the last may be an end-of-text id, or complete a stop string.
 
     Raises
     ------
@@ -95,7 +102,12 @@ def generate(
         cache = KVCache(model.config, len(prompt) + max_new_tokens)
     sampling = Sampling(temperature, top_k, top_p)
     rng = np.random.default_rng(seed)
-    return _generate(model, prompt, max_new_tokens, sampling, rng, cache)
+    tokens = _generate(model, prompt, max_new_tokens, sampling, rng, cache)
+    if len(stop) == 0:
+        return tokens
+    if model.tokenizer is None:
+        raise ValueError("stop must be empty: this model was loaded without tokenizer")
+    return until(tokens, check_stop(stop), model.tokenizer.inner, prompt.tolist())
 
 
 def _generate(

@@ -66,6 +66,7 @@ from minibitnet.kernels.threads import use_threads
 from minibitnet.rmsnorm import rms_norm
 from minibitnet.rope import rotations
 from minibitnet.stages import listen, stage, within
+from minibitnet.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Model:
     norm: F32  # (D,)
     lm_head: U16 | F32  # (V, D); tied: embed_tokens itself
     threads: int = 1  # how many compute at once; the result is the same
+    tokenizer: Tokenizer | None = None  # in whose texts a stop string is looked for
 
     @cached_property
     def longest_row(self) -> float:

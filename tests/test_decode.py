@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minibitnet import KVCache, decode, forward, generate
+from minibitnet import KVCache, decode, forward, generate, load
 from minibitnet.stages import listen
 
 PROMPT = [5, 0, 96, 17]  # 96 ends a text that is written, not one that is read
@@ -89,6 +89,34 @@ def test_a_long_prompt_is_read_in_pieces_with_the_same_result(endless, monkeypat
     with listen(lambda name, array: name == "embed" and pieces.append(len(array))):
         assert list(generate(endless, prompt, 3, **DRAWN)) == tokens
     assert pieces == [3, 3, 2, 1, 1]
+
+
+def test_a_stop_string_ends_a_text_as_the_tokens_so_far_have_it():
+    model, tokenizer = load()
+    prompt = tokenizer.encode("Once upon a time")
+    tokens = list(generate(model, prompt, 40))
+    text = "".join(tokenizer.stream(tokens, after=prompt))
+    for stop in (["."], ["a", "there"], [text[7:12]], ["nowhere", " was a"]):
+        new = list(generate(model, prompt, 40, stop=stop))
+        assert new == tokens[: len(new)]
+        texts = [
+            "".join(tokenizer.stream(new[:n], after=prompt))
+            for n in range(len(new) + 1)
+        ]
+        assert [any(s in t for s in stop) for t in texts] == [False] * len(new) + [True]
+    assert list(generate(model, prompt, 40, stop=["Once"])) == tokens  # of the prompt
+
+
+@pytest.mark.parametrize("stop", ["two", [""], [7], [None, "a"]])
+def test_what_is_no_list_of_texts_is_no_stop(stop):
+    model, _ = load()
+    with pytest.raises(ValueError, match="stop must be a list of texts, none empty"):
+        generate(model, [1], stop=stop)
+
+
+def test_without_a_tokenizer_there_is_no_stop_string(model):
+    with pytest.raises(ValueError, match="stop must be empty: .* without tokenizer"):
+        generate(model, PROMPT, stop=["a"])
 
 
 def test_whoever_asks_for_a_token_pays_for_it(endless):

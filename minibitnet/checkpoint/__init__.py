@@ -35,6 +35,7 @@ minibitnet.files.jsonfile.CheckpointError: no/such/place/here: expected
 a directory with a checkpoint, found nothing
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from minibitnet.checkpoint.assemble import build_model
@@ -94,8 +95,18 @@ def load(
     threads = count_threads(threads)
     directory = find_directory(BUILT_IN if path is None else path)
     tokenizer = load_tokenizer(directory)  # first: it is quick to fail
-    checkpoint = open_checkpoint(directory)
-    return build_model(checkpoint, prepare, threads), tokenizer
+    model = build_model(open_checkpoint(directory), prepare, threads)
+    return with_tokenizer(model, tokenizer) if tokenizer else model, tokenizer
+
+
+def with_tokenizer(model: Model, tokenizer: Tokenizer) -> Model:
+    """A model that also stops where its chat template ends an answer.
+
+    The config files of many fine-tunes name the end of a document alone.
+    """
+    ends = dict.fromkeys([*model.config.eos_token_ids, *tokenizer.end_of_turn.values()])
+    config = replace(model.config, eos_token_ids=tuple(ends))
+    return replace(model, config=config, tokenizer=tokenizer)
 
 
 def find_directory(path: str | Path) -> Path:
