@@ -92,7 +92,8 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
     """
     regular_file(path)
     with path.open("rb") as stream:
-        content = stream.read(largest + 1)
+        # no more than there is: `read` takes memory for all that it is asked for
+        content = stream.read(min(path.stat().st_size, largest) + 1)
     if len(content) > largest:
         raise CheckpointError(f"{path}: expected at most {largest} bytes, found more")
     try:
