@@ -18,9 +18,11 @@ second are the template's. What stands between them is encoded, without its mark
 ordinary text. That cutting there changes no other token is seen by the marked text,
 which must have the same ids when it is cut as when it is whole.
 
-A template may change to small or capital letters, so there is a mark in either case.
-What it makes a control token of pieces of messages is not noticed. Transformers lets
-control tokens in messages through unless asked otherwise (``sanitize_control_tokens``).
+Control tokens are those that tokenizer.json calls special, and the one that ends an
+answer. A template may change to small or capital letters, so there is a mark in either
+case. What it makes a control token of pieces of messages, as of a role, is not noticed.
+Transformers lets control tokens in messages through unless asked otherwise
+(``sanitize_control_tokens``).
 
 Examples
 --------
