@@ -114,6 +114,16 @@ def test_a_long_row_of_bytes_is_decoded_once(monkeypatch):
     assert len(calls) < 9
 
 
+def test_a_row_of_bytes_goes_on_from_a_prompt_of_many():
+    inner = recorded("fallback")
+    before = "hello there, " + "\u6f22\u5b57" * 5  # bytes to its end
+    after, tokens = inner.encode(before), inner.encode("\u6f22\u5b57 the")[1:]
+    assert after[-1] in inner.byte_ids
+    assert before + "".join(stream(inner, tokens, after)) == inner.decode(
+        after + tokens
+    )
+
+
 def test_a_decoder_that_changes_its_mind_is_found_out():
     inner = of_words(
         decoders.Sequence([decoders.Fuse(), decoders.Replace("c.", "other")])
