@@ -18,6 +18,7 @@
        ./bitnet --vectors SET OUT                      answers to a set of test vectors           */
 
 #define _POSIX_C_SOURCE 200809L /* to list and make directories, which C99 cannot */
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <float.h>
@@ -77,7 +78,8 @@ static int is_end(const Json *eos_token_id, int64_t id);
 static void refuse_others(const Json *config, const char *path);
 static Tensors load_tensors(const char *directory);
 static Tensor *find(const Tensors *tensors, const char *name); /* NULL if missing */
-static Tensor *need(const Tensors *tensors, const char *name, size_t rows, size_t columns);
+static const Tensor *take(const Tensors *tensors, const char *name, size_t rows, size_t columns,
+                          int packed); /* a vector has 0 rows */
 static void check_packed(const char *name, const uint8_t *packed, size_t count);
 static void check_scale(const char *name, float scale);
 static void refuse_ternary(const Tensor *stored, const float *W);
@@ -91,8 +93,8 @@ typedef struct {
     int bitnet;               /* 2B4T's architecture, or else Llama's */
     int relu2;                /* or else SiLU */
     int divides;              /* a stored weight_scale, which otherwise multiplies */
-    int masters;              /* float matrices are to be made ternary; */
-    int online;               /* config.json says so itself */
+    int quantized;            /* config.json says how the matrices are stored */
+    int online;               /* and that floats are masters, to be made ternary */
     int untied;               /* the head must be an array of its own */
     const Json *eos_token_id; /* one or several */
 } Config;
@@ -162,7 +164,7 @@ static Config load_config(const char *path, const char *generation) /* what the 
     c.bitnet = is(get(json, "model_type"), "bitnet");
     c.relu2 = is(get(json, "hidden_act"), "relu2");
     c.divides = !is(get(quantization, "linear_class"), "autobitlinear");
-    c.masters = c.bitnet || get(quantization, "quant_method");
+    c.quantized = get(quantization, "quant_method") || get(quantization, "linear_class");
     c.online = is(get(quantization, "quantization_mode"), "online");
     c.untied = is_a(get(json, "tie_word_embeddings"), NO);
     c.eos_token_id = get(json, "eos_token_id");
@@ -195,11 +197,10 @@ static void widen(const uint8_t *stored, int dtype, size_t count, float *values)
     }
 }
 
-static float *widened(const Tensor *stored) /* a whole array; NULL where there is none */
+static float *widened(const Tensor *stored) /* a whole array */
 {
-    float *values = stored ? array(stored->count, sizeof *values) : NULL;
-    if (stored)
-        widen(stored->bytes, stored->dtype, stored->count, values);
+    float *values = array(stored->count, sizeof *values);
+    widen(stored->bytes, stored->dtype, stored->count, values);
     return values;
 }
 
@@ -266,8 +267,8 @@ static Matrix ternary(const Config *config, const Tensors *tensors, const char *
         uint8_t *packed = array(R * N, 1);
         void *since = mark();
         int8_t *codes = array(M * N, 1);
-        const float *W = widened(need(tensors, stored->name, M, N));
-        if (!config->masters)
+        const float *W = widened(take(tensors, stored->name, M, N, 0));
+        if (!config->bitnet && !config->quantized)
             fail("%s: expected a BitNet model, found full-precision weights", stored->name);
         if (!config->online)
             refuse_ternary(stored, W);
@@ -277,10 +278,12 @@ static Matrix ternary(const Config *config, const Tensors *tensors, const char *
         matrix.packed = packed;
         return matrix;
     }
-    matrix.packed = need(tensors, text("%s.weight", name), R, N)->bytes;
-    matrix.scale = *widened(need(tensors, text("%s.weight_scale", name), 0, 1));
+    matrix.packed = take(tensors, text("%s.weight", name), R, N, 1)->bytes;
+    matrix.scale = *widened(take(tensors, text("%s.weight_scale", name), 0, 1, 0));
     check_packed(name, matrix.packed, R * N);
     check_scale(name, matrix.scale);
+    if (!config->quantized)
+        fail("%s: expected config.json to say what its scale means, found nothing", name);
     if (config->divides)
         matrix.scale = 1 / matrix.scale; /* stored the other way round; in 2B4T it multiplies */
     return matrix;
@@ -289,7 +292,7 @@ static Matrix ternary(const Config *config, const Tensors *tensors, const char *
 /* Gains of a norm by its name. */
 static float *gain(const Tensors *tensors, size_t layer, const char *name, size_t N)
 {
-    return widened(need(tensors, text("model.layers.%zu.%s.weight", layer, name), 0, N));
+    return widened(take(tensors, text("model.layers.%zu.%s.weight", layer, name), 0, N, 0));
 }
 
 static Model load(const char *directory)
@@ -300,11 +303,11 @@ static Model load(const char *directory)
     const Tensors all = load_tensors(directory), *tensors = &all;
     const size_t H = c->H, G = c->G, D = c->D, F = c->F, V = c->V, d = c->d;
 
-    model.embed_tokens = need(tensors, "model.embed_tokens.weight", V, D);
+    model.embed_tokens = take(tensors, "model.embed_tokens.weight", V, D, 0);
     model.lm_head = model.embed_tokens; /* in 2B4T the embedding once more */
     if (c->untied || find(tensors, "lm_head.weight"))
-        model.lm_head = need(tensors, "lm_head.weight", V, D);
-    model.norm = widened(need(tensors, "model.norm.weight", 0, D));
+        model.lm_head = take(tensors, "lm_head.weight", V, D, 0);
+    model.norm = widened(take(tensors, "model.norm.weight", 0, D, 0));
     if (c->L > all.count)
         fail("%s: expected %zu layers, found %zu arrays", directory, c->L, all.count);
     model.layers = array(c->L, sizeof *model.layers);
@@ -781,36 +784,23 @@ static char *skip_space(Reader *reader)
     return reader->at;
 }
 
-static unsigned read_hex(Reader *reader) /* \uXXXX, behind the \u */
+static unsigned read_hex(Reader *reader) /* XXXX, behind the \u */
 {
-    unsigned code = 0;
-    for (int i = 0; i < 4; i++) {
-        const char *digits = "0123456789abcdef", *digit;
-        int c = *reader->at >= 'A' && *reader->at <= 'F' ? *reader->at + 32 : *reader->at;
-        if (!c || !(digit = strchr(digits, c)))
-            expected(reader, "four hexadecimal digits");
-        code = 16 * code + (unsigned)(digit - digits);
-        reader->at++;
-    }
-    return code;
+    char digits[5] = {0};
+    if (strspn(reader->at, "0123456789abcdefABCDEF") < 4)
+        expected(reader, "four hexadecimal digits");
+    memcpy(digits, reader->at, 4);
+    reader->at += 4;
+    return (unsigned)strtoul(digits, NULL, 16);
 }
 
 static char *write_utf8(char *out, unsigned code)
 {
-    if (code < 0x80)
-        *out++ = (char)code;
-    else if (code < 0x800)
-        *out++ = (char)(0xC0 | code >> 6);
-    else if (code < 0x10000)
-        *out++ = (char)(0xE0 | code >> 12);
-    else
-        *out++ = (char)(0xF0 | code >> 18);
-    if (code >= 0x10000)
-        *out++ = (char)(0x80 | (code >> 12 & 63));
-    if (code >= 0x800)
-        *out++ = (char)(0x80 | (code >> 6 & 63));
-    if (code >= 0x80)
-        *out++ = (char)(0x80 | (code & 63));
+    static const unsigned first[] = {0, 0xC0, 0xE0, 0xF0};
+    int more = (code >= 0x80) + (code >= 0x800) + (code >= 0x10000);
+    *out++ = (char)(first[more] | code >> 6 * more);
+    while (more--)
+        *out++ = (char)(0x80 | (code >> 6 * more & 63));
     return out;
 }
 
@@ -853,29 +843,18 @@ static char *read_string(Reader *reader, size_t *length)
 
 static void read_number(Reader *reader, Json *value)
 {
-    char *start = reader->at, *end = start + (*start == '-'), *behind;
-    size_t digits = strspn(end, "0123456789");
-    int good = digits == 1 || (digits > 1 && *end != '0');
-    end += digits;
-    value->whole = 1;
-    if (*end == '.') {
-        digits = strspn(++end, "0123456789");
-        good = good && digits;
-        end += digits;
-        value->whole = 0;
-    }
-    if (*end == 'e' || *end == 'E') {
-        end += 1 + (end[1] == '+' || end[1] == '-');
-        digits = strspn(end, "0123456789");
-        good = good && digits;
-        end += digits;
-        value->whole = 0;
-    }
+    const char *start = reader->at, *digits = start + (*start == '-');
+    size_t length = strspn(start, "+-.0123456789eE");
+    const char *point = memchr(start, '.', length);
+    int leading_zero = digits[0] == '0' && isdigit((unsigned char)digits[1]);
     value->kind = NUMBER;
-    value->number = strtod(start, &behind);
-    if (!good || behind != end)
+    value->number = strtod(start, &reader->at);
+    value->whole = digits + strspn(digits, "0123456789") == reader->at;
+    if (!isdigit((unsigned char)digits[0]) || leading_zero || reader->at != start + length ||
+        (point && !isdigit((unsigned char)point[1]))) {
+        reader->at = (char *)start;
         expected(reader, "a value");
-    reader->at = end;
+    }
 }
 
 static Json *read_value(Reader *reader, char *key)
@@ -1206,13 +1185,15 @@ static Tensor *find(const Tensors *tensors, const char *name)
     return bsearch(&wanted, tensors->all, tensors->count, sizeof wanted, by_name);
 }
 
-static Tensor *need(const Tensors *tensors, const char *name, size_t rows, size_t columns)
+static const Tensor *take(const Tensors *tensors, const char *name, size_t rows, size_t columns,
+                          int packed)
 {
     Tensor *tensor = find(tensors, name);
     if (!tensor)
         fail("%s: expected such an array, found none", name);
-    if (tensor->rows != rows || tensor->columns != columns)
-        fail("%s: %s: expected shape (%zu, %zu), found (%zu, %zu)", tensor->file, name, rows, columns,
+    if (tensor->rows != rows || tensor->columns != columns || (tensor->dtype == U8) != packed)
+        fail("%s: %s: expected %s (%zu, %zu), found %s (%zu, %zu)", tensor->file, name,
+             packed ? "bytes" : "floats", rows, columns, tensor->dtype == U8 ? "bytes" : "floats",
              tensor->rows, tensor->columns);
     tensor->used = 1;
     return tensor;
