@@ -1268,10 +1268,9 @@ static const char *decode(Vocabulary all, const int64_t *ids, size_t T, size_t *
     bytes = array(room + 1, 1);
     for (size_t t = 0; t < T; t++) /* the letters take one or two bytes, and stand for one */
         for (at = (const uint8_t *)(ids[t] < (int64_t)all.count ? all.tokens[ids[t]] : ""); *at;) {
-            int two = at[0] >= 0x80;
-            int letter = two ? (at[0] & 63) << 6 | (at[1] & 63) : at[0];
-            bytes[size++] = (uint8_t)byte_of(two ? letter & 0xF7F : letter);
-            at += two ? 2 : 1;
+            int more = at[0] >= 0x80, letter = more ? (at[0] & 31) << 6 | (at[1] & 63) : at[0];
+            bytes[size++] = (uint8_t)byte_of(at[0] < 0xE0 ? letter : 0xFFFD);
+            at += 1 + more;
         }
     out = array(3 * size + 1, 1);
     *length = 0;
@@ -1319,6 +1318,20 @@ typedef struct { /* an input of a vector */
     size_t shape[3], count; /* an axis that is missing is 1 long */
 } Input;
 
+/* Large inputs are not in files: a generator of random numbers makes them. */
+static const void *draw(const Json *generator, size_t count)
+{
+    const char *kind = word(generator, "kind", " codes packed ", "manifest.json");
+    uint32_t state = (uint32_t)number(generator, "seed", 0, 4294967295.0, "manifest.json");
+    uint8_t *bytes = array(count, 1);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t v = ((state = 1664525 * state + 1013904223) >> 16) * 81 >> 16; /* four digits */
+        uint32_t packed = v % 3 | v / 3 % 3 << 2 | v / 9 % 3 << 4 | v / 27 << 6;
+        bytes[i] = (uint8_t)(strcmp(kind, "codes") == 0 ? state >> 24 : packed);
+    }
+    return bytes;
+}
+
 /* An input of so many numbers (0: as many as it says). */
 static Input input(const Vector *vector, const char *name, size_t count)
 {
@@ -1335,7 +1348,9 @@ static Input input(const Vector *vector, const char *name, size_t count)
     }
     if (count && x.count != count)
         fail("manifest.json: %s: expected %zu numbers, found %zu", name, count, x.count);
-    if (get(json, "file")) {
+    if (get(json, "generator")) {
+        x.values = draw(get(json, "generator"), x.count);
+    } else {
         x.values = read_file(text("%s/%s", vector->set, inside(json, "file")), &size);
         if (size != x.count * each)
             fail("manifest.json: %s: expected %zu bytes, found %zu", name, x.count * each, size);
