@@ -971,8 +971,9 @@ static const char *word(const Json *object, const char *key, const char *allowed
 {
     const Json *value = get(object, key);
     if (!value || value->kind != STRING || (allowed && !strstr(allowed, text(" %s ", value->text))))
-        fail("%s: %s: expected%s, found %s", path, key, allowed ? allowed : " text",
-             value && value->kind == STRING ? value->text : "something else");
+        fail("%s: %s: found %s, expected%s", path, key,
+             value && value->kind == STRING ? value->text : "something else",
+             allowed ? allowed : " text");
     return value->text;
 }
 /* ---- The files of a checkpoint ----------------------------------------------------------------- */
@@ -1399,24 +1400,31 @@ static void check_ids(const int64_t *ids, size_t T, const Config *config)
             fail("expected token ids from 0 to %zu, found %lld", config->V - 1, (long long)ids[t]);
 }
 
+static void check_pieces(const int64_t *pieces, size_t count, size_t T)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += (size_t)pieces[i];
+        if (pieces[i] < 1)
+            fail("expected pieces of a token at least, found %lld", (long long)pieces[i]);
+    }
+    if (sum != T)
+        fail("expected pieces of %zu tokens together, found %zu", T, sum);
+}
+
 /* Every stage of a text that is read in pieces of so many tokens. */
 static void forward_in_pieces(const Model *model, const int64_t *ids, size_t T,
                               const int64_t *pieces, size_t count, Trace *trace)
 {
     Cache cache = new_cache(&model->config, T);
-    check_ids(ids, T, &model->config);
     for (size_t i = 0; i < count; i++) {
         size_t size = (size_t)pieces[i];
         void *since = mark();
-        if (pieces[i] < 1 || size > T - cache.start)
-            fail("expected pieces of %zu tokens together, found more", T);
         forward(model, ids + cache.start, size, &cache, size, trace);
         if (trace->vector)
             trace->vector->continues = 1;
         release(since);
     }
-    if (cache.start != T)
-        fail("expected pieces of %zu tokens together, found %zu", T, cache.start);
 }
 
 static int64_t *input_ids(const Vector *vector, const char *name, size_t *T)
@@ -1580,6 +1588,8 @@ static void answer(Vector *vector)
         const int64_t *pieces = whole_list(get(p, "pieces"), &count);
         Model model = load(model_of(vector));
         Trace trace = {.vector = vector};
+        check_ids(ids, T, &model.config);
+        check_pieces(pieces, count, T);
         forward_in_pieces(&model, ids, T, pieces, count, &trace);
     } else if (is(operation, "generate")) {
         size_t T, n = whole(p, "n", where), written;
@@ -1656,7 +1666,10 @@ static void write_trace(const char *path, const char *directory, const char *ids
     size_t T, count = 1;
     const int64_t *read = parse_ids(ids, &T), whole_text = (int64_t)T;
     const int64_t *sizes = pieces ? parse_ids(pieces, &count) : &whole_text;
-    Trace trace = {.stream = open_file(path, "wb")};
+    Trace trace = {0};
+    check_ids(read, T, &model.config);
+    check_pieces(sizes, count, T);
+    trace.stream = open_file(path, "wb");
     fprintf(trace.stream, "ids int64 %zu\n", T);
     fwrite(read, sizeof *read, T, trace.stream);
     forward_in_pieces(&model, read, T, sizes, count, &trace);
