@@ -1,8 +1,8 @@
 /* BitNet b1.58 2B4T on one page, in C99: from a checkpoint's files to the next token, libm alone.
 
    It is minibitnet/one_page.py function for function and name for name, to be ported on by whoever
-   reads C. The model stands first, from `load` to `generate`. Behind it stands what comes with Python
-   but not with C: memory, JSON, the files of a checkpoint, text; last the test vectors.
+   reads C. The model stands first, from `load` to `generate`: a third of the file. Behind it stands
+   what Python has and C has not (memory, JSON), then the files of a checkpoint, text, test vectors.
 
    A sum of floats is carried in double and rounded to float once, so that no order of adding shows.
    Everything else is float or an integer. Rounding to an integer takes ties to the even one. The
@@ -35,7 +35,7 @@
 #error "a float must be computed as a float (on a 32-bit x86: -msse2 -mfpmath=sse)"
 #endif
 
-/* ---- What stands at the end of the file -------------------------------------------------------- */
+/* ---- What stands at the end of the file ------------------------------------------------------ */
 
 typedef struct Json { /* a value of a JSON text */
     enum { NOTHING, NO, YES, NUMBER, STRING, LIST, OBJECT } kind;
@@ -73,7 +73,8 @@ static const Json *get(const Json *object, const char *key); /* NULL if missing 
 static int is(const Json *value, const char *word);
 static int is_a(const Json *value, int kind);
 static size_t whole(const Json *object, const char *key, const char *path);
-static double number(const Json *object, const char *key, double low, double high, const char *path);
+static double number(const Json *object, const char *key, double low, double high,
+                     const char *path);
 static int is_end(const Json *eos_token_id, int64_t id);
 static void refuse_others(const Json *config, const char *path);
 static Tensors load_tensors(const char *directory);
@@ -85,7 +86,7 @@ static void check_scale(const char *name, float scale);
 static void refuse_ternary(const Tensor *stored, const float *W);
 static void refuse_unused(const Tensors *tensors);
 
-/* ---- Numbers, arrays, and the one thing that changes ------------------------------------------- */
+/* ---- Numbers, arrays, and the one thing that changes ----------------------------------------- */
 
 typedef struct {
     size_t H, G, D, F, V, L, d;
@@ -135,7 +136,7 @@ typedef struct { /* where the stages go: into a stream, to a test vector, or now
     const char *prefix; /* of the layer */
 } Trace;
 
-/* ---- The model ----------------------------------------------------------------------------------*/
+/* ---- The model ------------------------------------------------------------------------------- */
 
 static Config load_config(const char *path, const char *generation) /* what the files say */
 {
@@ -643,7 +644,7 @@ static size_t generate(const Model *model, const int64_t *ids, size_t T, size_t 
     return n;
 }
 
-/* ---- Memory, errors, files ---------------------------------------------------------------------- */
+/* ---- Memory, errors, files ------------------------------------------------------------------- */
 
 typedef union Block { /* stands before each piece of memory */
     union Block *earlier;
@@ -753,18 +754,18 @@ static void *read_file(const char *path, size_t *size)
     return bytes;
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 /* The bytes of the UTF-8 character at `at`; if there is none, minus those that began one. */
 static int utf8(const uint8_t *at, const uint8_t *end)
 {
-    int more = *at < 0x80 ? 0 : *at < 0xC2 ? -1 : *at < 0xE0 ? 1 : *at < 0xF0 ? 2 : *at < 0xF5 ? 3 : -1;
+    int more = (*at >= 0xC2) + (*at >= 0xE0) + (*at >= 0xF0);
     int low = *at == 0xE0 ? 0xA0 : *at == 0xF0 ? 0x90 : 0x80; /* no longer than it must be, */
     int high = *at == 0xED ? 0x9F : *at == 0xF4 ? 0x8F : 0xBF; /* no surrogate, not too large */
     for (int i = 1; i <= more; i++, low = 0x80, high = 0xBF)
         if (at + i >= end || at[i] < low || at[i] > high)
             return -i;
-    return more < 0 ? -1 : more + 1;
+    return (*at >= 0x80 && *at < 0xC2) || *at >= 0xF5 ? -1 : more + 1;
 }
 
 typedef struct {
@@ -775,7 +776,8 @@ typedef struct {
 
 static void expected(Reader *reader, const char *what)
 {
-    fail("%s: expected %s in JSON, found %.10s", reader->path, what, *reader->at ? reader->at : "its end");
+    const char *found = *reader->at ? reader->at : "its end";
+    fail("%s: expected %s in JSON, found %.10s", reader->path, what, found);
 }
 
 static char *skip_space(Reader *reader)
@@ -959,7 +961,8 @@ static size_t whole(const Json *object, const char *key, const char *path)
     return (size_t)value->number;
 }
 
-static double number(const Json *object, const char *key, double low, double high, const char *path)
+static double number(const Json *object, const char *key, double low, double high,
+                     const char *path)
 {
     const Json *value = get(object, key);
     if (!value || value->kind != NUMBER || !(value->number >= low && value->number <= high))
@@ -976,7 +979,7 @@ static const char *word(const Json *object, const char *key, const char *allowed
              allowed ? allowed : " text");
     return value->text;
 }
-/* ---- The files of a checkpoint ----------------------------------------------------------------- */
+/* ---- The files of a checkpoint --------------------------------------------------------------- */
 
 /* A key nobody reads may be the one that makes another model of the weights. So what is neither
    read nor known to be harmless must be null or false. */
@@ -985,7 +988,8 @@ static void refuse_keys(const Json *object, const char *known, const char *path)
     for (const Json *value = object ? object->in : NULL; value; value = value->next) {
         const char *at = strstr(known, text(" %s ", value->key));
         if ((!at || strchr(value->key, ' ')) && value->kind != NOTHING && value->kind != NO)
-            fail("%s: %s: expected no such key (if it changes no number, take it out)", path, value->key);
+            fail("%s: %s: expected no such key (if it changes no number, take it out)", path,
+                 value->key);
     }
 }
 
@@ -996,13 +1000,15 @@ static void refuse_others(const Json *json, const char *path)
     const char *const ones[] = {"pretraining_tp", "partial_rotary_factor", "logits_scaling",
                                 "residual_multiplier", "embedding_multiplier"};
 
-    refuse_keys(json, " architectures model_type hidden_size intermediate_size num_hidden_layers "
-                "num_attention_heads num_key_value_heads head_dim vocab_size hidden_act rms_norm_eps "
-                "rope_theta rope_parameters rope_scaling quantization_config eos_token_id "
-                "tie_word_embeddings max_position_embeddings bos_token_id pad_token_id auto_map "
-                "attention_dropout dtype torch_dtype initializer_range transformers_version "
-                "use_cache _name_or_path input_bits weight_bits pretraining_tp logits_scaling "
-                "partial_rotary_factor residual_multiplier embedding_multiplier ", path);
+    refuse_keys(json,
+                " architectures model_type hidden_size intermediate_size num_hidden_layers "
+                "num_attention_heads num_key_value_heads head_dim vocab_size hidden_act "
+                "rms_norm_eps rope_theta rope_parameters rope_scaling quantization_config "
+                "eos_token_id tie_word_embeddings max_position_embeddings bos_token_id "
+                "pad_token_id auto_map attention_dropout dtype torch_dtype initializer_range "
+                "transformers_version use_cache _name_or_path input_bits pretraining_tp "
+                "partial_rotary_factor logits_scaling residual_multiplier embedding_multiplier ",
+                path);
     refuse_keys(quantization, " quant_method linear_class quantization_mode rms_norm_eps "
                 "modules_to_not_convert ", path);
     word(json, "model_type", " bitnet llama ", path);
@@ -1012,12 +1018,17 @@ static void refuse_others(const Json *json, const char *path)
     class = get(quantization, "linear_class");
     if (class)
         word(quantization, "linear_class", " autobitlinear bitlinear ", path);
-    for (size_t i = 0; i < 2; i++) {
+    value = get(json, "architectures");
+    for (value = value ? value->in : NULL; value; value = value->next)
+        if (!is(value, "BitNetForCausalLM") && !is(value, "LlamaForCausalLM"))
+            fail("%s: architectures: expected BitNetForCausalLM or LlamaForCausalLM", path);
+    for (size_t i = 0; i < 2; i++) { /* no scaling */
         const Json *rope = get(json, ropes[i]);
         refuse_keys(rope, i == 0 ? " rope_type type rope_theta " : " rope_type type ", path);
-        for (value = rope ? rope->in : NULL; value; value = value->next)
-            if (value->kind == STRING && !is(value, "default"))
-                fail("%s: %s: expected default (no scaling), found %s", path, value->key, value->text);
+        if (get(rope, "rope_type"))
+            word(rope, "rope_type", " default ", path);
+        if (get(rope, "type"))
+            word(rope, "type", " default ", path);
     }
     for (size_t i = 0; i < sizeof ones / sizeof *ones; i++)
         if (get(json, ones[i]))
@@ -1127,7 +1138,8 @@ static void read_tensors(Tensors *tensors, const char *path)
         while (dtype < 4 && !is(get(entry, "dtype"), names[dtype]))
             dtype++;
         if (dtype == 4 || !are_whole(shape, 2) || !are_whole(offsets, 2) || offsets->length != 2)
-            fail("%s: %s: expected U8, BF16, F16 or F32, a shape and two offsets", path, entry->key);
+            fail("%s: %s: expected U8, BF16, F16 or F32, a shape and two offsets", path,
+                 entry->key);
         for (axis = shape->in; axis; axis = axis->next) {
             if (axis->number < 1 || axis->number > MOST)
                 fail("%s: %s: expected axes of 1 to %d", path, entry->key, MOST);
@@ -1207,45 +1219,16 @@ static void refuse_unused(const Tensors *tensors)
             fail("%s: %s: expected no such array", tensors->all[i].file, tensors->all[i].name);
 }
 
-/* ---- Text and ids ------------------------------------------------------------------------------ */
+/* ---- Text and ids ---------------------------------------------------------------------------- */
 
-typedef struct { /* of each id the letters of its token */
-    const char **tokens;
-    size_t count;
+typedef struct { /* of each id the bytes that it stands for */
+    size_t count, *lengths;
+    char **bytes;
 } Vocabulary;
-
-/* The tokens of tokenizer.json by id, of byte-pair encoding on bytes. */
-static Vocabulary read_vocabulary(const char *path)
-{
-    const Json *json = read_json(path), *model = get(json, "model"), *token;
-    Vocabulary all = {0};
-    if (!is(get(model, "type"), "BPE") || !is(get(get(json, "decoder"), "type"), "ByteLevel"))
-        fail("%s: expected a BPE model and a ByteLevel decoder, found others", path);
-    if (!get(model, "vocab") || get(model, "vocab")->kind != OBJECT)
-        fail("%s: vocab: expected an object, found none", path);
-    all.count = get(model, "vocab")->length;
-    all.tokens = array(all.count, sizeof *all.tokens);
-    memset(all.tokens, 0, all.count * sizeof *all.tokens);
-    for (token = get(model, "vocab")->in; token; token = token->next) {
-        double id = token->whole ? token->number : -1;
-        if (!(id >= 0 && id < (double)all.count) || all.tokens[(size_t)id])
-            fail("%s: vocab: expected every id from 0 up once, found %g", path, id);
-        all.tokens[(size_t)id] = token->key;
-    }
-    token = get(json, "added_tokens");
-    for (token = token ? token->in : NULL; token; token = token->next) {
-        const Json *id = get(token, "id");
-        if (!id || !id->whole || id->number < 0 || !is_a(get(token, "special"), YES))
-            fail("%s: added_tokens: expected special tokens with ids, found another", path);
-        if (id->number < (double)all.count)
-            all.tokens[(size_t)id->number] = ""; /* it stands for no text */
-    }
-    return all;
-}
 
 /* A token is spelled with a letter for each byte: its own where that can be seen, else one of the
    letters from U+0100 on, in order. */
-static int byte_of(int letter)
+static int byte_of(int letter, const char *path)
 {
     int unseen = 0x100;
     for (int byte = 0; byte < 256; byte++) {
@@ -1254,34 +1237,72 @@ static int byte_of(int letter)
             return byte;
         unseen += !seen;
     }
-    fail("tokenizer.json: expected letters that stand for bytes, found U+%04X", (unsigned)letter);
-    return -1;
+    fail("%s: vocab: expected letters that stand for bytes, found U+%04X", path, (unsigned)letter);
+    return 0;
+}
+
+/* Byte-pair encoding on bytes, as tokenizer.json has it. */
+static Vocabulary read_vocabulary(const char *path)
+{
+    const Json *json = read_json(path), *model = get(json, "model"), *token;
+    Vocabulary all = {0};
+    if (!is(get(model, "type"), "BPE") || !is(get(get(json, "decoder"), "type"), "ByteLevel"))
+        fail("%s: expected a BPE model and a ByteLevel decoder, found others", path);
+    if (!is_a(get(model, "vocab"), OBJECT))
+        fail("%s: vocab: expected an object, found none", path);
+    all.count = get(model, "vocab")->length;
+    all.lengths = array(all.count, sizeof *all.lengths);
+    all.bytes = array(all.count, sizeof *all.bytes);
+    memset(all.bytes, 0, all.count * sizeof *all.bytes);
+    for (token = get(model, "vocab")->in; token; token = token->next) {
+        double id = token->whole ? token->number : -1;
+        if (!(id >= 0 && id < (double)all.count) || all.bytes[(size_t)id])
+            fail("%s: vocab: expected every id from 0 up once, found %g", path, id);
+        all.bytes[(size_t)id] = token->key;
+    }
+    token = get(json, "added_tokens");
+    for (token = token ? token->in : NULL; token; token = token->next) {
+        const Json *id = get(token, "id");
+        if (!id || !id->whole || id->number < 0 || !is_a(get(token, "special"), YES))
+            fail("%s: added_tokens: expected special tokens with ids, found another", path);
+        if (id->number < (double)all.count)
+            *all.bytes[(size_t)id->number] = '\0'; /* it stands for no text */
+    }
+    for (size_t id = 0; id < all.count; id++) {
+        const uint8_t *at = (const uint8_t *)all.bytes[id];
+        char *out = all.bytes[id]; /* in place: a letter takes one or two bytes, or is wrong */
+        while (*at) {
+            int two = *at >= 0x80, letter = two ? (at[0] & 31) << 6 | (at[1] & 63) : at[0];
+            *out++ = (char)byte_of(*at < 0xE0 ? letter : 0xFFFD, path);
+            at += 1 + two;
+        }
+        all.lengths[id] = (size_t)(out - all.bytes[id]);
+    }
+    return all;
 }
 
 /* The text of ids, in UTF-8: U+FFFD for bytes that are none. */
 static const char *decode(Vocabulary all, const int64_t *ids, size_t T, size_t *length)
 {
-    size_t room = 0, size = 0;
-    uint8_t *bytes, *out;
-    const uint8_t *at;
+    size_t size = 0;
+    char *bytes, *out;
     for (size_t t = 0; t < T; t++)
-        room += ids[t] < (int64_t)all.count ? strlen(all.tokens[ids[t]]) : 0;
-    bytes = array(room + 1, 1);
-    for (size_t t = 0; t < T; t++) /* the letters take one or two bytes, and stand for one */
-        for (at = (const uint8_t *)(ids[t] < (int64_t)all.count ? all.tokens[ids[t]] : ""); *at;) {
-            int more = at[0] >= 0x80, letter = more ? (at[0] & 31) << 6 | (at[1] & 63) : at[0];
-            bytes[size++] = (uint8_t)byte_of(at[0] < 0xE0 ? letter : 0xFFFD);
-            at += 1 + more;
-        }
+        size += ids[t] < (int64_t)all.count ? all.lengths[ids[t]] : 0;
+    bytes = array(size + 1, 1);
     out = array(3 * size + 1, 1);
-    *length = 0;
-    for (at = bytes; at < bytes + size;) {
-        int n = utf8(at, bytes + size);
-        memcpy(out + *length, n > 0 ? (const char *)at : "\xEF\xBF\xBD", n > 0 ? (size_t)n : 3);
+    size = *length = 0;
+    for (size_t t = 0; t < T; t++)
+        if (ids[t] < (int64_t)all.count) {
+            memcpy(bytes + size, all.bytes[ids[t]], all.lengths[ids[t]]);
+            size += all.lengths[ids[t]];
+        }
+    for (const char *at = bytes; at < bytes + size;) {
+        int n = utf8((const uint8_t *)at, (const uint8_t *)bytes + size);
+        memcpy(out + *length, n > 0 ? at : "\xEF\xBF\xBD", n > 0 ? (size_t)n : 3);
         *length += n > 0 ? (size_t)n : 3;
         at += abs(n);
     }
-    return (const char *)out;
+    return out;
 }
 
 static int is_end(const Json *eos, int64_t id) /* one id or a list of them */
@@ -1297,7 +1318,7 @@ static int is_end(const Json *eos, int64_t id) /* one id or a list of them */
 }
 
 
-/* ---- Traces and test vectors ------------------------------------------------------------------- */
+/* ---- Traces and test vectors ----------------------------------------------------------------- */
 
 typedef struct Vector {
     const Json *json;
@@ -1623,7 +1644,7 @@ static void answer_or_refuse(Vector *vector)
     release(since);
 }
 
-/* ---- The command ------------------------------------------------------------------------------- */
+/* ---- The command ----------------------------------------------------------------------------- */
 
 static int64_t *parse_ids(const char *list, size_t *count) /* 1,2,3 */
 {
@@ -1660,7 +1681,8 @@ static void write_text(const char *directory, const char *ids, const char *n)
     }
 }
 
-static void write_trace(const char *path, const char *directory, const char *ids, const char *pieces)
+static void write_trace(const char *path, const char *directory, const char *ids,
+                        const char *pieces)
 {
     Model model = load(directory);
     size_t T, count = 1;
