@@ -22,7 +22,7 @@ def programs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def sanitized(programs):
-    """The port that stops at any wrong access; the plain one where that cannot be had."""
+    """The port that stops at a wrong access; the plain one where none can be had."""
     try:
         program = programs(*SANITIZED)
         subprocess.run([program], capture_output=True, timeout=60, check=False)

@@ -31,9 +31,7 @@ def compile_c(source, program, *flags):
 
 
 def run_c(program, *words):
-    done = subprocess.run(
-        [program, *map(str, words)], capture_output=True, timeout=120
-    )
+    done = subprocess.run([program, *map(str, words)], capture_output=True, timeout=120)
     return done.returncode, done.stdout, done.stderr.decode()
 
 

@@ -42,69 +42,86 @@ def attend(q, k, v):
     return attn.reshape(T, H * d)
 
 
-def cases():
+def integers():
     """(operation, parameters, inputs, outputs), the outputs by the page."""
-    x, gain = floats(3, 13), floats(13)
-    ties = np.float32([[127, 0.5, 1.5, -0.5, -2.5], [0, 0, 0, 0, 0], [1e-6, 0, 0, 0, 0]])
-    for values in (x, ties):
-        codes, scale = one_page.quantize_activations(values)
+    ties = [[127, 0.5, 1.5, -0.5, -2.5], [0, 0, 0, 0, 0], [1e-6, 0, 0, 0, 0]]
+    for x in (floats(3, 13), np.float32(ties)):
+        codes, scale = one_page.quantize_activations(x)
         outputs = {"codes": codes, "scale": scale}
-        yield "quantize_activations", {}, {"x": values}, outputs
-    W = floats(7, 13)
-    w_codes, w_scale = one_page.quantize_weights(W)
-    outputs = {"codes": w_codes, "scale": w_scale.reshape(1)}
+        yield "quantize_activations", {}, {"x": x}, outputs
+    W, x = floats(7, 13), floats(3, 13)
+    codes, w_scale = one_page.quantize_weights(W)
+    outputs = {"codes": codes, "scale": w_scale.reshape(1)}
     yield "quantize_weights", {}, {"W": W}, outputs
-    packed = pack(w_codes)
-    yield "pack", {}, {"codes": w_codes}, {"packed": packed}
-    yield "unpack", {"M": 7}, {"packed": packed}, {"codes": w_codes}
+    packed = pack(codes)
+    yield "pack", {}, {"codes": codes}, {"packed": packed}
+    yield "unpack", {"M": 7}, {"packed": packed}, {"codes": codes}
     x_codes, x_scale = one_page.quantize_activations(x)
-    acc = x_codes.astype(np.int32) @ w_codes.astype(np.int32).T
+    acc = x_codes.astype(np.int32) @ codes.astype(np.int32).T
     inputs = {"x_codes": x_codes, "packed": packed}
     yield "product", {"M": 7}, inputs, {"acc": acc}
-    loud = np.full((1, 6912), 127, np.int8)
-    inputs = {"x_codes": loud, "packed": np.full((1, 6912), 2, np.uint8)}
-    yield "product", {"M": 1}, inputs, {"acc": np.int32([[127 * 6912]])}
     inputs = {"acc": acc, "x_scale": x_scale, "w_scale": w_scale.reshape(1)}
-    for divides in (False, True):
-        scale = 1 / w_scale if divides else w_scale
+    for divides, scale in ((False, w_scale), (True, 1 / w_scale)):
         y = acc.astype(np.float32) * (x_scale * scale)
         yield "rescale", {"divides": divides}, inputs, {"y": y}
+
+
+def loud_product():
+    """Sums that 16 bits do not hold."""
+    ones = np.full((1, 6912), 2, np.uint8)
+    inputs = {"x_codes": np.full((1, 6912), 127, np.int8), "packed": ones}
+    yield "product", {"M": 1}, inputs, {"acc": np.int32([[127 * 6912]])}
+
+
+def reals():
+    """Norm, RoPE, attention, gate."""
+    x, gain, up = floats(3, 13), floats(13), floats(3, 13)
     y = one_page.rms_norm(x, gain, 1e-5)
     yield "rms_norm", {"eps": 1e-5}, {"x": x, "gain": gain}, {"y": y}
     positions = np.int32([0, 1, 4095])
     cos, sin = one_page.rotations(positions, 8, 500000.0)
-    p, outputs = {"d": 8, "theta": 500000.0}, {"cos": cos[:, 0], "sin": sin[:, 0]}
-    yield "rotations", p, {"positions": positions}, outputs
+    angles = {"cos": cos[:, 0], "sin": sin[:, 0]}
+    p = {"d": 8, "theta": 500000.0}
+    yield "rotations", p, {"positions": positions}, angles
     q, k, v = floats(3, 4, 8), floats(5, 2, 8), floats(5, 2, 8)
-    inputs = {"x": q, "cos": cos[:, 0], "sin": sin[:, 0]}
-    yield "rotate", {}, inputs, {"y": one_page.rotate(q, cos, sin)}
+    yield "rotate", {}, {"x": q} | angles, {"y": one_page.rotate(q, cos, sin)}
     yield "attend", {}, {"q": q, "k": k, "v": v}, {"attn": attend(q, k, v)}
-    for activation, function in (("relu2", one_page.relu2), ("silu", one_page.silu)):
-        up = floats(3, 13)
-        y = function(x) * up
-        p = {"activation": activation}
-        yield "relu2_gate", p, {"gate": x, "up": up}, {"y": y}
-    bits = (floats(9, 13).view(np.uint32) >> 16).astype(np.uint16)
-    yield "widen", {}, {"bits": bits}, {"values": one_page.widen(bits)}
-    wide = one_page.widen(bits).astype(np.float64)
-    logits = (x.astype(np.float64) @ wide.T).astype(np.float32)
-    yield "logits", {}, {"h": x, "head": bits}, {"logits": logits}
+    inputs = {"gate": x, "up": up}
+    outputs = {"y": one_page.relu2(x) * up}
+    yield "relu2_gate", {"activation": "relu2"}, inputs, outputs
+    outputs = {"y": one_page.silu(x) * up}
+    yield "relu2_gate", {"activation": "silu"}, inputs, outputs
+
+
+def ends():
+    """Embedding and logits, text."""
+    h, bits = floats(3, 13), (floats(9, 13).view(np.uint32) >> 16).astype(np.uint16)
+    wide = one_page.widen(bits)
+    yield "widen", {}, {"bits": bits}, {"values": wide}
+    logits = (h.astype(np.float64) @ wide.T.astype(np.float64)).astype(np.float32)
+    yield "logits", {}, {"h": h, "head": bits}, {"logits": logits}
     equal = np.float32([1, 3, 3, -7])
     yield "greedy", {}, {"logits": equal}, {"id": np.int32([1])}
     for ids in ([300, 127, 102, 220, 172, 253, 99], [172, 253, 4093, 5], []):
         text = np.frombuffer(mb.load()[1].decode(ids).encode(), np.uint8)
         p = {"model": "models/stories"}
         yield "decode", p, {"ids": np.int32(ids)}, {"text": text}
-    ids = np.int32(ids_for(RECORDED / "packed_tied"))
+
+
+def models():
+    """Every stage, in pieces; greedy text."""
+    directory = RECORDED / "packed_tied"
+    ids = np.int32(ids_for(directory))
     p = {"model": "models/small", "pieces": [7, 1, 1, len(ids) - 9]}
-    stages = trace_page(RECORDED / "packed_tied", ids, p["pieces"])
-    yield "forward", p, {"ids": ids}, stages
-    new = one_page.generate(*one_page.load(RECORDED / "packed_tied"), ids, 9)
-    p = {"model": "models/small", "n": 9}
-    yield "generate", p, {"ids": ids}, {"ids": np.int32(new)}
+    yield "forward", p, {"ids": ids}, trace_page(directory, ids, p["pieces"])
+    new = np.int32(one_page.generate(*one_page.load(directory), ids, 9))
+    yield "generate", {"model": "models/small", "n": 9}, {"ids": ids}, {"ids": new}
+
+
+def wrong():
+    """What must be refused, and one thing that must not."""
     one = {"refused": np.uint8([1])}
-    wrong = np.uint8([[0, 3], [2, 1]])
-    yield "refuse", {"M": 8}, {"packed": wrong}, one
+    yield "refuse", {"M": 8}, {"packed": np.uint8([[0, 3], [2, 1]])}, one
     yield "refuse", {"M": 4}, {"packed": np.uint8([[0], [0]])}, one
     yield "refuse", {"M": 4}, {"packed": np.uint8([[0]])}, {"refused": np.uint8([0])}
     for scale in (np.nan, np.inf, 0, -1):
@@ -116,6 +133,9 @@ def cases():
         yield "refuse", {}, {kind: text}, one
 
 
+CASES = [*integers(), *loud_product(), *reals(), *ends(), *models(), *wrong()]
+
+
 @pytest.fixture(scope="module")
 def small_set(tmp_path_factory):
     """The cases as files, and the answers by file."""
@@ -123,7 +143,7 @@ def small_set(tmp_path_factory):
     (directory / "arrays").mkdir()
     shutil.copytree(BUILT_IN, directory / "models" / "stories")
     shutil.copytree(RECORDED / "packed_tied", directory / "models" / "small")
-    for i, (operation, parameters, inputs, outputs) in enumerate(cases()):
+    for i, (operation, parameters, inputs, outputs) in enumerate(CASES):
         vector = {"operation": operation, "parameters": parameters}
         for side, arrays in (("inputs", inputs), ("outputs", outputs)):
             vector[side] = {}
