@@ -224,7 +224,7 @@ static void pack(const int8_t *codes, size_t M, size_t N, uint8_t *packed) /* on
 
 static float clip(float x, float low, float high)
 {
-    return x < low ? low : x > high ? high : x;
+    return x > low ? x < high ? x : high : low;
 }
 
 /* W (M, N) -> codes -1, 0, +1 (M, N) and one scale: only for masters */
@@ -504,7 +504,8 @@ static float *head_logits(const float *h, size_t T, const Tensor *head)
     return logits;
 }
 
-/* Every array (T, rows, columns) of the computation has a name; 0 columns: it is (T, rows). */
+/* Every array (T, rows, columns) of the computation has a name; 0 columns: it is (T, rows). Here
+   it is written where it is wanted, and ends the program if it is not finite. */
 static void stage(const Trace *trace, const char *name, const char *dtype, const void *values,
                   size_t T, size_t rows, size_t columns);
 
@@ -606,12 +607,9 @@ static float *forward(const Model *model, const int64_t *ids, size_t T, Cache *c
 static size_t greedy(const float *logits, size_t V) /* of equals the first */
 {
     size_t best = 0;
-    for (size_t token = 0; token < V; token++) {
-        if (!(logits[token] < INFINITY))
-            fail("expected finite logits, found another");
+    for (size_t token = 0; token < V; token++)
         if (logits[token] > logits[best])
             best = token;
-    }
     return best;
 }
 
@@ -1403,6 +1401,10 @@ static void stage(const Trace *trace, const char *name, const char *dtype, const
 {
     size_t each = strcmp(dtype, "int8") == 0 ? 1 : 4;
     size_t size = T * rows * (columns ? columns : 1) * each;
+    if (strcmp(dtype, "float32") == 0)
+        for (size_t i = 0; i < size / each; i++)
+            if (!(fabsf(((const float *)values)[i]) <= FLT_MAX))
+                fail("%s%s: expected finite numbers, found others", trace->prefix, name);
     if (trace->stream) {
         fprintf(trace->stream, "%s%s %s %zu %zu", trace->prefix, name, dtype, T, rows);
         fprintf(trace->stream, columns ? " %zu\n" : "\n", columns);

@@ -159,6 +159,17 @@ def test_a_scale_that_is_none_is_refused(sanitized, small, scale):
     assert name in refused(sanitized, small)
 
 
+def test_numbers_that_become_infinite_end_at_their_stage(sanitized, small):
+    file = small / "model.safetensors"
+    arrays = read_safetensors(file)
+    for name in ("input_layernorm", "post_attention_layernorm"):
+        raw = np.full(60, 3e38, np.float32).tobytes()
+        key = f"model.layers.0.{name}.weight"
+        arrays[key] = {"dtype": "F32", "shape": [60]}, raw
+    write_safetensors(file, arrays)
+    assert "layers.0.attn_norm: expected finite" in refused(sanitized, small)
+
+
 def test_the_same_array_in_two_shards_is_refused(sanitized, small):
     arrays = read_safetensors(small / "model.safetensors")
     again = {"model.norm.weight": arrays["model.norm.weight"]}
