@@ -25,11 +25,11 @@ Examples
 ('<|begin_of_text|>', 263)
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minibitnet.files.writing import write_json
 from minibitnet.tokenizer import (
     BEGIN_OF_TEXT,
     CHAT_TEMPLATE,
@@ -83,11 +83,13 @@ def train_vocabulary(texts: Iterable[str], size: int) -> "Tokenizer":
 
 def save_vocabulary(inner: "Tokenizer", directory: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json into a directory."""
-    inner.save(str(directory / "tokenizer.json"))
+    # not inner.save, whose errors are no OSError
+    text = inner.to_str(pretty=True)
+    (directory / "tokenizer.json").write_text(text, encoding="utf-8")
     page = {
         "bos_token": BEGIN_OF_TEXT,
         "chat_template": CHAT_TEMPLATE,
         "eos_token": END_OF_TURN,
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
-    (directory / "tokenizer_config.json").write_text(json.dumps(page, indent=2) + "\n")
+    write_json(directory / "tokenizer_config.json", page)
