@@ -57,9 +57,7 @@ def claim(directory: Path) -> Iterator[Path]:
     """
     part, new = directory / UNFINISHED, not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
-    if part.is_symlink():
-        raise ValueError(f"{part}: expected a directory, found a link")
-    part.mkdir(mode=0o700, exist_ok=True)
+    private_directory(part)
     with (part / LOCK).open("ab") as lock:
         if not _hold(lock):
             raise ValueError(f"{directory}: another process is writing there")
@@ -72,6 +70,13 @@ def claim(directory: Path) -> Iterator[Path]:
             if new:
                 with suppress(OSError):  # it is not empty: all went well
                     directory.rmdir()
+
+
+def private_directory(directory: Path) -> None:
+    """Make a directory for nobody else, if it is not there."""
+    if directory.is_symlink():
+        raise ValueError(f"{directory}: expected a directory, found a link")
+    directory.mkdir(mode=0o700, exist_ok=True)
 
 
 def _hold(lock: IO[bytes]) -> bool:
