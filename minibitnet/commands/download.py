@@ -40,18 +40,18 @@ def run(args: argparse.Namespace) -> int:
         directory = args.directory
         with new_download(args.id, directory) as part:
             wrong = find_wrong(args.id, part)
-            for file in wrong:  # it is downloaded again next time
-                file.unlink(missing_ok=True)
+            for name in wrong:  # it is downloaded again next time
+                (part / name).unlink(missing_ok=True)
     if args.directory is None or not wrong:
         print(directory)
     return 1 if wrong else 0
 
 
-def find_wrong(hub_id: str, directory: Path) -> list[Path]:
+def find_wrong(hub_id: str, directory: Path) -> list[str]:
     """Print what the files of 2B4T are; which of them are not the published ones."""
     if hub_id != HUB_ID:
         return []
     checks = check_hashes(directory)
     for check in checks:
         print(check.line(), file=sys.stderr)
-    return [directory / check.name for check in checks if not check.passed]
+    return [check.name for check in checks if not check.passed]

@@ -59,8 +59,7 @@ def check_begun(directory: Path, settings: Mapping[str, Any]) -> None:
     ]
     if others:
         raise ValueError(
-            f"{file}: {'; '.join(others)}; a training can only be resumed as it was "
-            "begun, another one needs another directory"
+            f"{file}: {'; '.join(others)} (another training needs another directory)"
         )
 
 
@@ -129,6 +128,9 @@ def load_state(optimizer: AdamW, file: Path) -> None:
     with file.open("rb") as data:
         try:
             with NpzFile(data) as arrays:
+                others = {*arrays.files} - state(optimizer).keys()
+                if others:
+                    raise ValueError(f"{min(others)}, which no training here has")
                 found = {
                     name: _read(arrays, name, like)
                     for name, like in state(optimizer).items()
@@ -156,9 +158,7 @@ def _read(arrays: Any, name: str, like: NDArray[Any]) -> NDArray[Any]:
             raise ValueError(f"{name} in another version of the format")
         shape, _, dtype = npy.read_array_header_1_0(stream)
     if (shape, dtype) != (like.shape, like.dtype):
-        raise ValueError(
-            f"{name} of {dtype} {shape}, expected {like.dtype} {like.shape}"
-        )
+        raise ValueError(f"{name} of {dtype} {shape}, not {like.dtype} {like.shape}")
     array = arrays[name]
     if not np.isfinite(array).all():
         raise ValueError(f"{name} with numbers that are not finite")

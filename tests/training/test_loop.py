@@ -1,3 +1,4 @@
+import math
 from itertools import islice
 
 import numpy as np
@@ -6,7 +7,7 @@ from foxes import CONFIG, CONTEXT, SCHEDULE, begin, learn, steps
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minibitnet.training import loop
-from minibitnet.training.loop import draw_parameters, share_of_codes
+from minibitnet.training.loop import Settings, draw_parameters, share_of_codes
 from minibitnet.training.straight_through import (
     bit_linear,
     float_linear,
@@ -99,3 +100,25 @@ def test_the_shares_of_codes_are_those_of_each_matrix():
     w = np.float32([[0.1, 1, -1, 1], [0.1, 0.1, -1, 1]])
     shares = share_of_codes({"model.layers.0.mlp.up_proj.weight": w, "model.norm": w})
     assert shares == {"model.layers.0.mlp.up_proj.weight": [0.25, 0.375, 0.375]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("batch_size", 0), ("context", 0), ("clip", 0.0), ("clip", -1.0)),
+        *(("clip", math.nan), ("clip", math.inf), ("seed", -1), ("threads", 0)),
+    ],
+)
+def test_numbers_without_a_meaning_are_refused_by_name(name, value):
+    settings = {"batch_size": 4, "context": CONTEXT, name: value}
+    with pytest.raises(ValueError, match=f"{name} must be .* got {value}"):
+        Settings(SCHEDULE, **settings)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_training_that_has_gone_astray_ends_in_a_line(row):
+    optimizer = begin()
+    optimizer.parameters["model.embed_tokens.weight"][:] = np.inf
+    with pytest.raises(ValueError, match="step 0: the loss is .* lower learning rate"):
+        next(steps(optimizer, row))
+    assert optimizer.steps == 0
