@@ -99,15 +99,18 @@ def train(
         while (step := optimizer.steps) < schedule.steps:
             start = time.perf_counter()
             ids = draw_batch(row, settings.batch_size, settings.context, seed, step)
-            loss, gradients = compute(optimizer.parameters, config, ids, settings, pool)
-            clipped, length = clip(gradients, settings.clip)
-            if not math.isfinite(loss + length):
-                raise ValueError(
-                    f"step {step}: the loss is {loss} and the gradient {length} long; "
-                    "a lower learning rate may help"
-                )
             rate, decay = schedule.rate(step), schedule.decay(step)
-            optimizer.step(clipped, rate, decay)
+            with np.errstate(all="ignore"):  # what overflows shows in the loss
+                loss, gradients = compute(
+                    optimizer.parameters, config, ids, settings, pool
+                )
+                clipped, length = clip(gradients, settings.clip)
+                if not math.isfinite(loss + length):
+                    raise ValueError(
+                        f"step {step}: the loss is {loss}, the gradient {length} long; "
+                        "a lower learning rate may help"
+                    )
+                optimizer.step(clipped, rate, decay)
             yield Step(step, loss, rate, decay, length, time.perf_counter() - start)
 
 
@@ -125,9 +128,10 @@ def compute(
 
     def work(texts: Ids) -> tuple[float, Parameters]:
         inputs, targets = texts[:, :-1], texts[:, 1:].ravel()
-        logits, back = forward(parameters, rounded, config, inputs, settings.linear)
-        loss, back_loss = cross_entropy(logits, targets)
-        return float(loss), back(back_loss(1 / tokens))
+        with np.errstate(all="ignore"):  # in a thread of its own
+            logits, back = forward(parameters, rounded, config, inputs, settings.linear)
+            loss, back_loss = cross_entropy(logits, targets)
+            return float(loss), back(back_loss(1 / tokens))
 
     results = pool.map(work, np.array_split(ids, parts))
     loss, gradients = next(results)

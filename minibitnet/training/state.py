@@ -30,7 +30,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from minibitnet.files.jsonfile import CheckpointError, read_json
-from minibitnet.files.writing import expect_empty, place
+from minibitnet.files.writing import CONFIG_FILE, expect_empty, place
 from minibitnet.training.adamw import AdamW
 from minibitnet.training.loop import Step, share_of_codes
 
@@ -45,11 +45,13 @@ def check_begun(directory: Path, settings: Mapping[str, Any]) -> None:
     """See that a directory is empty, or that of a training with these settings.
 
     They are numbers and texts, by the names under which a user knows them; a ValueError
-    names those that differ.
+    names those that differ. Where nothing has been saved they may be others.
     """
     file = directory / BEGUN
     if not file.exists():
         expect_empty(directory)
+        return
+    if not any((directory / name).exists() for name in (STATE, CONFIG_FILE)):
         return
     begun = read_json(file)
     others = [

@@ -115,7 +115,6 @@ def test_numbers_without_a_meaning_are_refused_by_name(name, value):
         Settings(SCHEDULE, **settings)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_training_that_has_gone_astray_ends_in_a_line(row):
     optimizer = begin()
     optimizer.parameters["model.embed_tokens.weight"][:] = np.inf

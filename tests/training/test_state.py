@@ -84,12 +84,12 @@ def test_a_state_with_a_damaged_byte_is_refused_or_loads_as_it_was(kept, bit):
     expected = dict(np.load(kept))
     whole = kept.read_bytes()
     refused = 0
-    for place in range(len(whole)):
+    for place in range(0, len(whole), 3):
         damaged = bytearray(whole)
         damaged[place] ^= bit
         kept.write_bytes(damaged)
         refused += check_refused_or_whole(kept, expected)
-    assert refused > len(whole) / 2  # the others are dates and the like
+    assert refused > len(whole) / 6  # the others are dates and the like
 
 
 @pytest.mark.parametrize("content", [b"", b"text", np.lib.format.magic(1, 0)])
@@ -135,26 +135,30 @@ def test_what_no_training_can_be_is_refused(kept, name, change, complaint):
     assert not optimizer.m["norm"].any()
 
 
+def write_zip(file, arrays, **others):
+    # As np.savez does it, but for some members, which a function writes.
+    with zipfile.ZipFile(file, "w") as members:
+        for name, array in arrays.items():
+            with members.open(f"{name}.npy", "w") as member:
+                others.get(name, np.save)(member, array)
+
+
 def test_an_array_is_not_read_where_its_header_is_another(kept):
-    arrays = dict(np.load(kept))
-    huge = np.lib.stride_tricks.as_strided(np.ones(1), (2**50,), (0,))
-    with np.load(kept) as found, kept.with_name("b.npz").open("wb") as stream:
-        with zipfile.ZipFile(stream, "w") as file:
-            for name in found.files:
-                with file.open(f"{name}.npy", "w") as member:
-                    if name == "m/norm":  # a header of 8 PB, and a few bytes
-                        about = np.lib.format.header_data_from_array_1_0(huge)
-                        np.lib.format.write_array_header_1_0(member, about)
-                    else:
-                        np.save(member, arrays[name])
+    def promise(member, array):  # 9 PB, of which none come
+        about = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(member, about | {"shape": (2**50,)})
+
+    write_zip(kept, dict(np.load(kept)), **{"m/norm": promise})
     optimizer = AdamW({"mlp.up_proj": np.zeros((2, 3)), "norm": np.zeros(3)})
     with pytest.raises(CheckpointError, match=r"m/norm of float64 \(1125899906842624,"):
-        load_state(optimizer, kept.with_name("b.npz"))
+        load_state(optimizer, kept)
 
 
-def test_a_later_version_of_the_format_is_refused(kept):
-    whole = kept.read_bytes()
-    kept.write_bytes(whole.replace(b"\x93NUMPY\x01\x00", b"\x93NUMPY\x02\x00"))
+def test_another_version_of_the_format_is_refused(kept):
+    def write(member, array):
+        np.lib.format.write_array(member, array, version=(2, 0))
+
+    write_zip(kept, dict(np.load(kept)), steps=write)
     optimizer = AdamW({"mlp.up_proj": np.zeros((2, 3)), "norm": np.zeros(3)})
     with pytest.raises(CheckpointError, match="steps in another version of the format"):
         load_state(optimizer, kept)
@@ -211,16 +215,21 @@ def test_a_log_without_a_step_that_was_made_is_refused(tmp_path, second):
 # What a training was begun with
 
 
-def test_a_training_is_resumed_as_it_was_begun_or_what_differs_is_named(tmp_path):
+@pytest.mark.parametrize("saved", ["state.npz", "config.json"])
+def test_a_training_is_resumed_as_it_was_begun_or_what_differs_is_named(
+    tmp_path, saved
+):
     begun = {"--seed": 0, "--clip": 0.1, "FILE": "a"}
     check_begun(tmp_path, begun)  # nothing is there
     (tmp_path / "training.json").write_text(json.dumps(begun | {"--more": 1}))
+    check_begun(tmp_path, begun | {"--seed": 5})  # nothing has been saved
+    (tmp_path / saved).touch()
     check_begun(tmp_path, begun)
     with pytest.raises(ValueError, match="FILE: the run was .*'a', now 'b'") as caught:
         check_begun(tmp_path, begun | {"--seed": 5, "FILE": "b", "--new": 1})
     said = str(caught.value)
     assert "--seed: the run was begun with 0, now 5; " in said
-    assert "--new: the run was begun with None, now 1; " in said
+    assert "--new: the run was begun with None, now 1 (another" in said
     assert "--clip" not in said
 
 
