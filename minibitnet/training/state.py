@@ -29,7 +29,7 @@ from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from minibitnet.files.jsonfile import CheckpointError, read_json
+from minibitnet.files.jsonfile import CheckpointError, read_json, regular_file
 from minibitnet.files.writing import CONFIG_FILE, expect_empty, place
 from minibitnet.training.adamw import AdamW
 from minibitnet.training.loop import Step, share_of_codes
@@ -125,8 +125,7 @@ def load_state(optimizer: AdamW, file: Path) -> None:
     A CheckpointError if the file is damaged, or of another model; nothing has changed
     then.
     """
-    if file.exists() and not file.is_file():  # a pipe would be waited for
-        raise CheckpointError(f"{file}: expected a file, found something else")
+    regular_file(file)
     with file.open("rb") as data:
         try:
             with NpzFile(data) as arrays:
@@ -172,8 +171,8 @@ def kept_lines(log: Path, steps: int) -> bytes:
 
     A CheckpointError if one is missing or damaged.
     """
-    if log.exists() and not log.is_file():
-        raise CheckpointError(f"{log}: expected a file, found something else")
+    if steps or log.exists():
+        regular_file(log)
     lines = log.read_bytes().splitlines(keepends=True)[:steps] if steps else []
     for step in range(steps):
         try:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minibitnet.arrays import I32
+from minibitnet.files.jsonfile import regular_file
 from minibitnet.tokenizer import BEGIN_OF_TEXT, END_OF_TEXT
 from minibitnet.training.backward import Ids
 from minibitnet.training.schedule import require
@@ -60,8 +61,7 @@ def read_text(file: Path) -> str:
 
     A ValueError if it is not text, or something else than a file, such as a pipe.
     """
-    if file.exists() and not file.is_file():  # reading it might never end
-        raise ValueError(f"{file}: expected a file, found something else")
+    regular_file(file)
     content = file.read_bytes()
     try:
         text = content.decode().removeprefix("\ufeff")

@@ -81,7 +81,7 @@ def test_zeros_and_scales_are_those_of_the_real_weights():
 
 
 def test_more_layers_than_a_header_can_list_are_refused_at_once(tmp_path):
-    with pytest.raises(ValueError, match="num_hidden_layers: expected at most 40000"):
+    with pytest.raises(ValueError, match="num_hidden_layers: expected at most [0-9]+,"):
         write_checkpoint(tmp_path / "a", SMALL | {"num_hidden_layers": 100_000_000})
     assert not (tmp_path / "a").exists()
 

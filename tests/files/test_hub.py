@@ -81,10 +81,23 @@ def names(directory):
         ("../b", False),
         ("a/", False),
         ("a/.b", False),
+        ("a--b/c", False),
+        ("a/b..c", False),
+        ("a/b-", False),
+        ("a/b.git", False),
+        ("a/ü", False),
+        ("a/" + "b" * 97, False),
+        ("a/" + "b" * 96, True),
     ],
 )
 def test_an_id_is_an_owner_and_a_name(text, answer):
     assert is_hub_id(text) is answer
+
+
+def test_what_the_library_takes_for_no_id_is_none_here():
+    for text in ("a--b/c", "a/b.git", "a/b..c", "a/b-", "a/" + "b" * 97):
+        with pytest.raises(CheckpointError, match="found nothing"):
+            find_directory(text)
 
 
 # Into the cache of the library
