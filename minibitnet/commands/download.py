@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Download, print where the files are; 1 if 2B4T's are not the published ones."""
     if not is_hub_id(args.id):
         raise ValueError(f"id must be owner/name, got {args.id!r}")
-    announce(f"downloading {args.id}")
     if args.directory is None:
+        announce(f"downloading {args.id}")
         directory = download(args.id)
         wrong = find_wrong(args.id, directory)
     else:

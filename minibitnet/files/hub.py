@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from minibitnet.files.jsonfile import CheckpointError
+from minibitnet.files.progress import announce
 from minibitnet.files.published import FILES_SHA256, HUB_ID, PINNED_REVISIONS
 from minibitnet.files.tensorfile import INDEX, WEIGHTS, read_index
 from minibitnet.files.writing import (
@@ -85,8 +86,9 @@ def new_download(hub_id: str, directory: Path) -> Iterator[Path]:
     A ValueError if `directory` is not empty but for a download that was interrupted,
     which is resumed; a CheckpointError as of `download`.
     """
-    with claim(directory) as part:
+    with claim(directory):
         expect_empty(directory, but=[DOWNLOAD])
+        announce(f"downloading {hub_id}")
         private_directory(directory / DOWNLOAD)
         there = directory / DOWNLOAD / hub_id.replace("/", "--")
         try:
@@ -97,9 +99,8 @@ def new_download(hub_id: str, directory: Path) -> Iterator[Path]:
                 (directory / DOWNLOAD).rmdir()
         yield there
         if is_whole(there, hub_id):
-            for file in filter(Path.is_file, there.iterdir()):
-                file.rename(part / file.name)
-            place(part, directory)
+            shutil.rmtree(there / ".cache", ignore_errors=True)  # the library's notes
+            place(there, directory)
             shutil.rmtree(directory / DOWNLOAD)
 
 
@@ -136,7 +137,13 @@ def _find(hub_id: str) -> Path | None:
 
     try:
         revision = PINNED_REVISIONS.get(hub_id)
-        found = snapshot_download(hub_id, revision=revision, local_files_only=True)
+        found = snapshot_download(
+            hub_id,
+            revision=revision,
+            allow_patterns=FILES,
+            ignore_patterns=["*/*"],
+            local_files_only=True,
+        )
     except (errors.LocalEntryNotFoundError, OSError):  # not downloaded yet, or not all
         return None
     return Path(found)

@@ -64,6 +64,9 @@ def hub(tmp_path):
     save_vocabulary(train_vocabulary([], SMALLEST), source)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     server.files = {file.name: file.read_bytes() for file in source.iterdir()}
+    server.files["README.md"] = server.files["original/model.safetensors"] = (
+        b"not asked"
+    )
     server.stuck, server.half, server.go_on, server.sent = None, Event(), Event(), 0
     Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -99,6 +102,7 @@ def test_a_download_that_is_killed_is_no_model_and_is_resumed(
     process = start(hub, tmp_path, [out])
     assert process.communicate(timeout=60)[0].decode() == f"{out}\n"
     found = {file.name: file.read_bytes() for file in out.iterdir()}
+    del hub.files["README.md"], hub.files["original/model.safetensors"]
     assert found == hub.files
 
 
@@ -106,5 +110,7 @@ def test_a_download_to_the_cache_is_found_there(hub, tmp_path):
     directory = start(hub, tmp_path, []).communicate(timeout=60)[0].decode().strip()
     assert mb.load(directory)[1] is not None
     before = hub.sent
+    hub.shutdown()
+    hub.server_close()
     again = start(hub, tmp_path, []).communicate(timeout=60)[0].decode().strip()
     assert (again, hub.sent) == (directory, before)

@@ -41,6 +41,7 @@ class Hub:
         allow_patterns=(),
         local_dir=None,
         local_files_only=False,
+        **_,
     ):
         self.asked.append((hub_id, revision, local_files_only))
         if local_files_only:
