@@ -23,7 +23,6 @@ Examples
 0.2889 0.4221 0.2889
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -36,7 +35,7 @@ from minibitnet import bf16
 from minibitnet.arrays import U8
 from minibitnet.checkpoint.configfile import Stored, parse_config, parse_stored
 from minibitnet.config import Config
-from minibitnet.files.progress import progress_bar
+from minibitnet.files.progress import announce, progress_bar
 from minibitnet.files.published import (
     CODE_COUNTS,
     CONFIG,
@@ -44,7 +43,8 @@ from minibitnet.files.published import (
     SCALE_RANGE,
 )
 from minibitnet.files.tensorfile import WEIGHTS, write_tensors
-from minibitnet.files.tensorheader import Spec
+from minibitnet.files.tensorheader import LARGEST_HEADER, Spec
+from minibitnet.files.writing import CONFIG_FILE, new_directory, write_json
 from minibitnet.packing import CODES_PER_BYTE, SHIFTS
 from minibitnet.weights import (
     ATTN_NORM,
@@ -57,6 +57,8 @@ from minibitnet.weights import (
 )
 
 PIECE_BYTES = 2**24  # drawn and written at once
+LAYER_BYTES = 2500  # of a header, at most, for the arrays of a layer
+LARGE = 10**8  # bytes that take more than a moment to write
 TABLE = 2**16  # entries that one 16-bit number picks from
 # The middle size of the gains in 2B4T; "norm" is the last one
 GAINS = {
@@ -89,12 +91,23 @@ def write_checkpoint(
     ------
     CheckpointError
         If the config asks for what the model cannot do.
+    ValueError
+        If the directory is not empty.
     """
+    with new_directory(directory) as part:
+        write_files(part, content, seed)
+    return directory
+
+
+def write_files(directory: Path, content: Mapping[str, Any], seed: int) -> None:
+    """The files of a random packed checkpoint, in a directory that is there."""
     config = parse_config(content)
+    check_depth(config.num_hidden_layers)
     specs = tensor_specs(config, parse_stored(content))
-    directory.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     total = sum(spec.nbytes for spec in specs.values())
+    if total > LARGE:
+        announce(f"writing {total / 1e9:.1f} GB")
     with progress_bar(total, "writing", unit="B") as advance:
 
         def make(name: str) -> Iterator[NDArray[Any]]:
@@ -103,15 +116,16 @@ def write_checkpoint(
                 advance(piece.nbytes)
 
         write_tensors(directory / WEIGHTS, specs, make)
-    write_json(directory / "config.json", content)
+    write_json(directory / CONFIG_FILE, content)
     if set(config.eos_token_ids) <= {*GENERATION_CONFIG["eos_token_id"]}:
         write_json(directory / "generation_config.json", GENERATION_CONFIG)
-    return directory
 
 
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """A JSON file for people to read, too."""
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def check_depth(layers: int) -> None:
+    """Refuse so many layers that no reader would take the header that lists them."""
+    most = LARGEST_HEADER // LAYER_BYTES
+    if layers > most:
+        raise ValueError(f"num_hidden_layers: expected at most {most}, found {layers}")
 
 
 def tensor_specs(config: Config, stored: Stored) -> dict[str, Spec]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import minibitnet
+from minibitnet.files.writing import claim, place
 
 # A wheel holds the notebooks in the package; a repository, beside it.
 PACKAGE = Path(minibitnet.__file__).parent
@@ -32,12 +33,13 @@ def run(args: argparse.Namespace) -> int:
     home = next(home for home in HOMES if (home / "notebooks").is_dir())
     files = [(file, args.directory / to) for file, to in choose(home, args.solutions)]
     new = [(file, to) for file, to in files if not to.exists()]
-    for file, to in new:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        text = file.read_text("utf-8")
-        part = to.with_name(f"{to.name}.part")  # what stops half-way is not kept
-        part.write_text(text if to.suffix == ".py" else mend_links(text), "utf-8")
-        part.replace(to)
+    with claim(args.directory) as part:  # what stops half-way is not kept
+        for file, to in new:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            text = file.read_text("utf-8")
+            text = text if to.suffix == ".py" else mend_links(text)
+            (part / to.name).write_text(text, "utf-8")
+            place(part, to.parent)
     print(f"{args.directory}: {len(new)} files copied, {len(files) - len(new)} kept")
     if args.no_jupyter:
         return 0

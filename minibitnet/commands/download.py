@@ -1,10 +1,15 @@
-"""Fetch a model from the hub and check that it is whole."""
+"""Fetch a model from the hub and check that it is whole.
+
+A directory gets its files when all are there, those of 2B4T as published. If it was
+interrupted, the same command goes on.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from minibitnet.files.hub import download, is_hub_id
+from minibitnet.files.hub import download, is_hub_id, new_download
+from minibitnet.files.progress import announce
 from minibitnet.files.published import HUB_ID
 from minibitnet.golden.selftest import check_hashes
 
@@ -27,11 +32,26 @@ def run(args: argparse.Namespace) -> int:
     """Download, print where the files are; 1 if 2B4T's are not the published ones."""
     if not is_hub_id(args.id):
         raise ValueError(f"id must be owner/name, got {args.id!r}")
-    directory = download(args.id, args.directory)
-    print(directory)
-    if args.id != HUB_ID:
-        return 0
+    if args.directory is None:
+        announce(f"downloading {args.id}")
+        directory = download(args.id)
+        wrong = find_wrong(args.id, directory)
+    else:
+        directory = args.directory
+        with new_download(args.id, directory) as part:
+            wrong = find_wrong(args.id, part)
+            for name in wrong:  # it is downloaded again next time
+                (part / name).unlink(missing_ok=True)
+    if args.directory is None or not wrong:
+        print(directory)
+    return 1 if wrong else 0
+
+
+def find_wrong(hub_id: str, directory: Path) -> list[str]:
+    """Print what the files of 2B4T are; which of them are not the published ones."""
+    if hub_id != HUB_ID:
+        return []
     checks = check_hashes(directory)
     for check in checks:
         print(check.line(), file=sys.stderr)
-    return 0 if all(check.passed for check in checks) else 1
+    return [check.name for check in checks if not check.passed]

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from minibitnet.checkpoint.synth import SMALL, write_checkpoint
+from minibitnet.checkpoint.synth import SMALL, write_files
 from minibitnet.commands.options import at_least
 from minibitnet.files.published import CONFIG
-from minibitnet.files.tensorfile import WEIGHTS
+from minibitnet.files.writing import new_directory
 from minibitnet.training.vocabulary import (
     SMALLEST,
     save_vocabulary,
@@ -26,6 +26,7 @@ SIZES = (
     ("--context", "max_position_embeddings", "N"),
 )
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+TEMPLATE = "chat_template.jinja"  # not every tokenizer has it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,16 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files; print where they are."""
-    if (args.directory / WEIGHTS).exists():
-        raise ValueError(
-            f"{args.directory / WEIGHTS}: expected no such file, found one"
-        )
-    if args.tokenizer:
-        copy_tokenizer(args.tokenizer, args.directory)
     content = make_config(args)
-    write_checkpoint(args.directory, content, args.seed)
-    if not args.tokenizer and content["vocab_size"] == SMALLEST:
-        save_vocabulary(train_vocabulary([], SMALLEST), args.directory)
+    with new_directory(args.directory) as part:
+        if args.tokenizer:
+            copy_tokenizer(args.tokenizer, part)
+        elif content["vocab_size"] == SMALLEST:
+            save_vocabulary(train_vocabulary([], SMALLEST), part)
+        write_files(part, content, args.seed)
     print(args.directory)
     return 0
 
@@ -69,10 +67,10 @@ def run(args: argparse.Namespace) -> int:
 def copy_tokenizer(source: Path, directory: Path) -> None:
     """Take the tokenizer of another checkpoint."""
     for file in TOKENIZER_FILES:
-        if not (source / file).exists():
+        if not (source / file).is_file():
             raise ValueError(f"{source}: expected {file}, found no such file")
-    directory.mkdir(parents=True, exist_ok=True)
-    for file in TOKENIZER_FILES:
+    there = (source / TEMPLATE).is_file()
+    for file in (*TOKENIZER_FILES, TEMPLATE) if there else TOKENIZER_FILES:
         shutil.copyfile(source / file, directory / file)
 
 

@@ -1,42 +1,41 @@
 """Train a small ternary model on text files.
 
 The result is a directory like any checkpoint, packed, with the masters in a directory
-inside. Beside them are the log, a line of JSON for each step, and the state of the
-training. If it was interrupted, the same command resumes it.
+inside. Beside them are the log, a line of JSON for each step, the state of the training
+and what it was begun with. If it was interrupted, the same command resumes it, and ends
+with the same weights; a command that would train otherwise is refused.
 """
 
 import argparse
-import json
 import math
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+import minibitnet
 from minibitnet.checkpoint import load
 from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.commands.options import at_least
 from minibitnet.config import Config
 from minibitnet.evaluation.score import bits_per_byte
-from minibitnet.files.progress import progress_bar
+from minibitnet.files.progress import announce, progress_bar
 from minibitnet.files.published import CONFIG
+from minibitnet.files.writing import claim, place, write_json
 from minibitnet.kernels.threads import count_threads
 from minibitnet.tokenizer import BEGIN_OF_TEXT, END_OF_TEXT, END_OF_TURN
+from minibitnet.training import state, texts
 from minibitnet.training.adamw import AdamW
-from minibitnet.training.export import export_masters, export_packed
-from minibitnet.training.loop import (
-    Settings,
-    draw_parameters,
-    load_state,
-    save_state,
-    share_of_codes,
-    train,
-)
+from minibitnet.training.backward import Ids
+from minibitnet.training.export import export
+from minibitnet.training.loop import Settings, draw_parameters, train
 from minibitnet.training.schedule import Schedule
-from minibitnet.training.texts import (
-    encode_documents,
-    read_documents,
-    split_documents,
-)
-from minibitnet.training.vocabulary import save_vocabulary, train_vocabulary
+from minibitnet.training.vocabulary import train_vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # flag, type, default, letter, what it is
 OPTIONS = (
@@ -59,7 +58,8 @@ OPTIONS = (
     ("--threads", at_least(1), count_threads(None), "N", "how many compute at once"),
     ("--save-every", at_least(1), 100, "N", "steps between saves"),
 )
-STATE, LOG, MASTER = "state.npz", "log.jsonl", "master"
+HARMLESS = ("--threads", "--save-every")  # the weights do not depend on them
+LARGE = 10**6  # characters of text, from which on a vocabulary takes a while
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,36 +81,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; print how well documents that were held out are predicted."""
+    settings = make_settings(args)
     learn, validation = choose_documents(args)
-    args.out.mkdir(parents=True, exist_ok=True)
+    begun = describe(args, learn)
+    with claim(args.out) as part:
+        state.check_begun(args.out, begun)
+        inner, content, row = prepare(args, learn)
+        config = parse_config(content)
+        optimizer = AdamW(draw_parameters(config, args.seed))
+        write_json(part / state.BEGUN, begun)
+        state.resume(optimizer, args.out, part)
+        run_steps(optimizer, config, row, settings, args, part)
+        export(optimizer.parameters, content, inner, part)
+        place(part, args.out)
+    if validation:
+        validate(args.out, validation)
+    return 0
+
+
+def validate(directory: Path, documents: Sequence[str]) -> None:
+    """Print how well the model in a directory predicts documents."""
+    model, tokenizer = load(directory)
+    assert tokenizer is not None  # it has just been saved
+    cost = bits_per_byte(model, tokenizer, documents)
+    print(f"{cost:.4f} bits per byte on {len(documents)} documents held out")
+
+
+def describe(args: argparse.Namespace, learn: Sequence[str]) -> dict[str, Any]:
+    """All that the weights depend on, by the names that a user knows."""
+    options = {
+        flag: getattr(args, flag[2:].replace("-", "_"))
+        for flag, *_ in OPTIONS
+        if flag not in HARMLESS
+    }
+    digest = sha256("\0".join(learn).encode()).hexdigest()
+    versions = {module.__name__: module.__version__ for module in (minibitnet, np)}
+    return options | {"FILE": f"texts with SHA-256 {digest}"} | versions
+
+
+def prepare(
+    args: argparse.Namespace, learn: Sequence[str]
+) -> tuple["Tokenizer", dict[str, Any], Ids]:
+    """A vocabulary, the config.json of the model, and the ids of all documents."""
+    size = sum(map(len, learn))
+    if size > LARGE:
+        announce(f"learning a vocabulary from {size:,} characters")
     inner = train_vocabulary(learn, args.vocab_size)
     content = make_config(args, inner.token_to_id)
-    config = parse_config(content)
-    row = encode_documents(inner, learn)
+    parse_config(content)  # refuses sizes before the texts are encoded
+    row = texts.encode_documents(inner, learn)
     if len(row) <= args.context:
         raise ValueError(
             f"text must be more than {args.context} tokens, got {len(row)}"
         )
-    optimizer = AdamW(draw_parameters(config, args.seed))
-    run_steps(optimizer, config, row, args)
-    export_packed(optimizer.parameters, content, args.out)
-    export_masters(optimizer.parameters, content, args.out / MASTER)
-    for directory in (args.out, args.out / MASTER):
-        save_vocabulary(inner, directory)
-    if validation:
-        model, tokenizer = load(args.out)
-        assert tokenizer is not None  # it has just been saved
-        cost = bits_per_byte(model, tokenizer, validation)
-        print(f"{cost:.4f} bits per byte on {len(validation)} documents held out")
-    return 0
+    return inner, content, row
 
 
 def choose_documents(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     """The documents to learn from, and those for validation."""
-    documents = read_documents(args.files)
+    documents = texts.read_documents(args.files)
     if args.validation:
-        return documents, read_documents([args.validation])
-    return split_documents(documents, args.held_out)
+        return documents, texts.read_documents([args.validation])
+    return texts.split_documents(documents, args.held_out)
 
 
 def make_config(args: argparse.Namespace, token_to_id: Any) -> dict[str, Any]:
@@ -142,37 +174,29 @@ def make_settings(args: argparse.Namespace) -> Settings:
 
 
 def run_steps(
-    optimizer: AdamW, config: Config, row: Any, args: argparse.Namespace
+    optimizer: AdamW,
+    config: Config,
+    row: Ids,
+    settings: Settings,
+    args: argparse.Namespace,
+    part: Path,
 ) -> None:
-    """Train to the end, from the saved state if there is one.
+    """Train to the end.
 
     row (n,)
     """
-    state, log = args.out / STATE, args.out / LOG
-    if state.exists():
-        load_state(optimizer, state)
-    keep_lines(log, optimizer.steps)
-    settings = make_settings(args)
+    announce(f"training: step {optimizer.steps} of {args.steps}, {len(row):,} tokens")
     tokens = args.batch_size * args.context
-    with (
-        log.open("a") as lines,
-        progress_bar(args.steps, "training", done=optimizer.steps) as advance,
-    ):
-        for report in train(optimizer, config, row, settings):
-            done = optimizer.steps
-            if done % args.save_every == 0 or done == args.steps:
-                shares = share_of_codes(optimizer.parameters)
-                lines.write(json.dumps(report._asdict() | {"codes": shares}) + "\n")
-                lines.flush()
-                save_state(optimizer, state)
-            else:
-                lines.write(json.dumps(report._asdict()) + "\n")
+    steps = state.keep(
+        train(optimizer, config, row, settings),
+        optimizer,
+        args.out,
+        part,
+        every=args.save_every,
+        total=args.steps,
+    )
+    with progress_bar(args.steps, "training", done=optimizer.steps) as advance:
+        for report in steps:
             speed = tokens / report.seconds
             bits = report.loss / math.log(2)
             advance(1, f"{bits:.3f} bits/token, {speed:.0f} tokens/s")
-
-
-def keep_lines(log: Path, steps: int) -> None:
-    """Cut off what a log says of steps after the last that was saved."""
-    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
-    log.write_text("".join(lines[:steps]))

@@ -1,6 +1,6 @@
-"""Progress bars, for what takes more than two seconds.
+"""What is going on: a line at once, a bar for what takes more than two seconds.
 
-They are drawn by tqdm, on standard error, if that is a terminal. Where tqdm is not
+Bars are drawn by tqdm, on standard error, if that is a terminal. Where tqdm is not
 installed there are none.
 
 Examples
@@ -12,11 +12,17 @@ Examples
 ...     advance(6, note="nearly there")
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+
+def announce(what: str) -> None:
+    """Say on standard error what begins now and will take a while."""
+    print(what, file=sys.stderr, flush=True)
 
 
 def progress(items: Iterable[Item], what: str) -> Iterator[Item]:

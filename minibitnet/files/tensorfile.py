@@ -35,7 +35,6 @@ Arrays are written the widest dtype first, then by name, as the library writes t
 """
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -159,25 +158,18 @@ def write_tensors(
 ) -> None:
     """Write a safetensors file, one array after another.
 
-    The file appears under its name when it is whole.
-
     Raises
     ------
     ValueError
         If the pieces of an array are not as many bytes as its spec says.
     """
-    part = file.with_name(file.name + ".part")
-    try:
-        with part.open("wb") as stream:
-            stream.write(header(specs))
-            for name in in_file_order(specs):
-                written = 0
-                for piece in make(name):
-                    written += stream.write(np.ascontiguousarray(piece).data)
-                if written != specs[name].nbytes:
-                    raise ValueError(
-                        f"{name} must be {specs[name].nbytes} bytes, got {written}"
-                    )
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    with file.open("wb") as stream:
+        stream.write(header(specs))
+        for name in in_file_order(specs):
+            written = 0
+            for piece in make(name):
+                written += stream.write(np.ascontiguousarray(piece).data)
+            if written != specs[name].nbytes:
+                raise ValueError(
+                    f"{name} must be {specs[name].nbytes} bytes, got {written}"
+                )

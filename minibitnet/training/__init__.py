@@ -15,5 +15,6 @@ In this order
     `vocabulary`        a tokenizer of one's own
     `texts`             from files to batches of ids
     `loop`              draw, compute, move, again
+    `state`             a training that is interrupted and resumed
     `export`            from masters to a checkpoint
 """

@@ -11,32 +11,26 @@ micro-batches. So all cores work all the time, on arrays small enough to stay ne
 core; and the same seed gives the same weights to the last bit, whatever the number of
 threads.
 
-What a training is, between steps, is the parameters, their two running means and the
-number of the step. These are saved as they are, so a training that is resumed goes on
-as if it had not been interrupted.
+What a training is between steps, and how it is kept, is in `minibitnet.training.state`.
 """
 
-import os
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
-from zipfile import BadZipFile
+from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 
 from minibitnet.absmean import quantize_weights
 from minibitnet.config import Config
-from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.kernels.threads import one_blas_thread
 from minibitnet.training.adamw import AdamW, clip
 from minibitnet.training.backward import Ids
 from minibitnet.training.losses import cross_entropy
 from minibitnet.training.network import Parameters, forward, round_matrices
-from minibitnet.training.schedule import Schedule
+from minibitnet.training.schedule import Schedule, require
 from minibitnet.training.straight_through import (
     Linear,
     RoundWeights,
@@ -51,7 +45,7 @@ MICRO_BATCH = 1024  # tokens, more or less; larger arrays are slower to allocate
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train."""
+    """How to train; a ValueError names what cannot be."""
 
     schedule: Schedule
     batch_size: int  # B, texts
@@ -61,6 +55,13 @@ class Settings:
     threads: int = 1
     weights: RoundWeights = round_weights  # or keep_weights
     linear: Linear = bit_linear  # or float_linear
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, "batch_size", "1 or more", self.batch_size)
+        require(self.context >= 1, "context", "1 or more", self.context)
+        require(0 < self.clip < math.inf, "clip", "above 0", self.clip)
+        require(self.seed >= 0, "seed", "0 or more", self.seed)
+        require(self.threads >= 1, "threads", "1 or more", self.threads)
 
 
 class Step(NamedTuple):
@@ -90,17 +91,26 @@ def train(
 ) -> Iterator[Step]:
     """Train on a row of ids, from where the optimizer stands to the schedule's end.
 
-    A step is made when the next one is asked for.
+    A step is made when the next one is asked for. A ValueError if its loss or gradient
+    is not finite.
     """
     schedule, seed = settings.schedule, settings.seed
     with one_blas_thread(), ThreadPoolExecutor(settings.threads) as pool:
         while (step := optimizer.steps) < schedule.steps:
             start = time.perf_counter()
             ids = draw_batch(row, settings.batch_size, settings.context, seed, step)
-            loss, gradients = compute(optimizer.parameters, config, ids, settings, pool)
-            clipped, length = clip(gradients, settings.clip)
             rate, decay = schedule.rate(step), schedule.decay(step)
-            optimizer.step(clipped, rate, decay)
+            with np.errstate(all="ignore"):  # what overflows shows in the loss
+                loss, gradients = compute(
+                    optimizer.parameters, config, ids, settings, pool
+                )
+                clipped, length = clip(gradients, settings.clip)
+                if not math.isfinite(loss + length):
+                    raise ValueError(
+                        f"step {step}: the loss is {loss}, the gradient {length} long; "
+                        "a lower learning rate may help"
+                    )
+                optimizer.step(clipped, rate, decay)
             yield Step(step, loss, rate, decay, length, time.perf_counter() - start)
 
 
@@ -118,9 +128,10 @@ def compute(
 
     def work(texts: Ids) -> tuple[float, Parameters]:
         inputs, targets = texts[:, :-1], texts[:, 1:].ravel()
-        logits, back = forward(parameters, rounded, config, inputs, settings.linear)
-        loss, back_loss = cross_entropy(logits, targets)
-        return float(loss), back(back_loss(1 / tokens))
+        with np.errstate(all="ignore"):  # in a thread of its own
+            logits, back = forward(parameters, rounded, config, inputs, settings.linear)
+            loss, back_loss = cross_entropy(logits, targets)
+            return float(loss), back(back_loss(1 / tokens))
 
     results = pool.map(work, np.array_split(ids, parts))
     loss, gradients = next(results)
@@ -138,44 +149,3 @@ def share_of_codes(parameters: Parameters) -> dict[str, list[float]]:
         for name, w in parameters.items()
         if is_ternary(name)
     }
-
-
-def state(optimizer: AdamW) -> dict[str, Any]:
-    """All that a training is, by names in a file; its arrays are not copied."""
-    return {
-        "steps": np.array(optimizer.steps),
-        **{f"parameters/{name}": w for name, w in optimizer.parameters.items()},
-        **{f"m/{name}": m for name, m in optimizer.m.items()},
-        **{f"v/{name}": v for name, v in optimizer.v.items()},
-    }
-
-
-def save_state(optimizer: AdamW, file: Path) -> None:
-    """Keep a training as it stands; the file appears when it is whole."""
-    part = file.with_suffix(".part.npz")
-    np.savez(part, **state(optimizer))
-    os.replace(part, file)
-
-
-def load_state(optimizer: AdamW, file: Path) -> None:
-    """Resume a training from where it was kept.
-
-    A CheckpointError if the file is damaged, or of another model; nothing has changed
-    then.
-    """
-    with file.open("rb") as data:
-        try:
-            found = dict(NpzFile(data))
-        except (BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
-            raise CheckpointError(
-                f"{file}: expected the state of a training, found {error}"
-            ) from None
-    for name, array in state(optimizer).items():
-        shape = found[name].shape if name in found else "none"
-        if shape != array.shape:
-            raise CheckpointError(
-                f"{file}: {name}: expected {array.shape}, found {shape}"
-            )
-    optimizer.steps = int(found["steps"])
-    for name, array in state(optimizer).items():
-        array[...] = found[name]

@@ -32,18 +32,32 @@ Examples
 """
 
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, inf, pi
+
+
+def require(holds: bool, name: str, expected: str, found: object) -> None:
+    """Refuse a number that has no meaning; NaN has none anywhere."""
+    if not holds:
+        raise ValueError(f"{name} must be {expected}, got {found!r}")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Two stages, each of half the steps."""
+    """Two stages, each of half the steps; a ValueError names what cannot be."""
 
     steps: int  # in all
     warmup: int  # steps in which the rate rises
     high: float  # the peak of the learning rate in the first stage
     low: float  # and in the second
     peak_decay: float  # at the end of the first stage
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, "steps", "1 or more", self.steps)
+        require(self.warmup >= 0, "warmup", "0 or more", self.warmup)
+        require(0 < self.high < inf, "high", "above 0", self.high)
+        require(0 <= self.low < inf, "low", "0 or more", self.low)
+        decay = self.peak_decay
+        require(0 <= decay < inf, "peak_decay", "0 or more", decay)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, numbered from 0."""

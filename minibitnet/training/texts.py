@@ -31,28 +31,52 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minibitnet.arrays import I32
+from minibitnet.files.jsonfile import regular_file
 from minibitnet.tokenizer import BEGIN_OF_TEXT, END_OF_TEXT
 from minibitnet.training.backward import Ids
+from minibitnet.training.schedule import require
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 BETWEEN = "<|endoftext|>"  # as in the files of TinyStories
+# The tokenizers library takes minutes for more spaces in a row, and gives up in the end
+LONGEST_SPACE = 100_000
 ANSWER = re.compile(r"(?<=Assistant: )")  # where the prompt of an answer ends
 
 
 def read_documents(files: Sequence[Path]) -> list[str]:
-    """The documents of some files, stripped; a ValueError if there is none."""
-    documents = [
-        document.strip()
-        for file in files
-        for document in file.read_text(encoding="utf-8").split(BETWEEN)
-    ]
-    documents = [document for document in documents if document]
-    if not documents:
-        names = ", ".join(map(str, files))
-        raise ValueError(f"{names}: expected text, found none")
+    """The documents of some files, stripped; a ValueError if one of them has none."""
+    documents = []
+    for file in files:
+        stripped = [document.strip() for document in read_text(file).split(BETWEEN)]
+        if not any(stripped):
+            raise ValueError(f"{file}: expected text, found none")
+        documents += [document for document in stripped if document]
     return documents
+
+
+def read_text(file: Path) -> str:
+    """The text of a file in UTF-8, without the mark that some programs put before it.
+
+    A ValueError if it is not text, or something else than a file, such as a pipe.
+    """
+    regular_file(file)
+    content = file.read_bytes()
+    try:
+        text = content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        byte, line = content[error.start], content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{file}: expected text in UTF-8, "
+            f"found byte {byte:#04x} at position {error.start}, line {line}"
+        ) from None
+    if space := re.search(rf"(?<!\s)\s{{{LONGEST_SPACE + 1}}}", text):
+        raise ValueError(
+            f"{file}: expected at most {LONGEST_SPACE} spaces or line breaks in a row, "
+            f"found more at position {space.start()}"
+        )
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def split_documents(
@@ -60,12 +84,12 @@ def split_documents(
 ) -> tuple[list[str], list[str]]:
     """The documents to learn from, and those held out: every n-th, about that share.
 
-    At least one is learned from, and one held out if there are two. A ValueError if the
-    share is below 0 or not below 1.
+    At least one is learned from, and one held out if there are two, unless the share is
+    smaller than one of all. A ValueError if it is below 0 or not below 1.
     """
-    if not 0 <= held_out < 1:
-        raise ValueError(f"held_out must be from 0 to below 1, got {held_out}")
-    n = max(2, round(1 / held_out)) if held_out else len(documents) + 1
+    require(0 <= held_out < 1, "held_out", "from 0 to below 1", held_out)
+    none = len(documents) + 1
+    n = max(2, round(min(1 / held_out, none))) if held_out else none
     learn = [document for i, document in enumerate(documents, 1) if i % n]
     return learn, list(documents[n - 1 :: n])
 

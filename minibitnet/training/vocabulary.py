@@ -25,11 +25,11 @@ Examples
 ('<|begin_of_text|>', 263)
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minibitnet.files.writing import write_json
 from minibitnet.tokenizer import (
     BEGIN_OF_TEXT,
     CHAT_TEMPLATE,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 SPECIAL = (BEGIN_OF_TEXT, END_OF_TEXT, END_OF_TURN)
 SMALLEST = 256 + len(SPECIAL)  # a token for each byte: any text, if at length
+LARGEST = 2**24  # the library makes room for all of them before it begins
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -51,10 +52,13 @@ SPLIT = (
 def train_vocabulary(texts: Iterable[str], size: int) -> "Tokenizer":
     """A byte-level tokenizer of at most `size` tokens, learned from texts.
 
-    A ValueError if there is no room for the bytes and the special tokens.
+    A ValueError if there is no room for the bytes and the special tokens, or far too
+    much.
     """
     if size < SMALLEST:
         raise ValueError(f"size must be {SMALLEST} or more, got {size}")
+    if size > LARGEST:
+        raise ValueError(f"size must be {LARGEST} or less, got {size}")
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from tokenizers.processors import TemplateProcessing
     from tokenizers.trainers import BpeTrainer
@@ -83,11 +87,13 @@ def train_vocabulary(texts: Iterable[str], size: int) -> "Tokenizer":
 
 def save_vocabulary(inner: "Tokenizer", directory: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json into a directory."""
-    inner.save(str(directory / "tokenizer.json"))
+    # not inner.save, whose errors are no OSError
+    text = inner.to_str(pretty=True)
+    (directory / "tokenizer.json").write_text(text, encoding="utf-8")
     page = {
         "bos_token": BEGIN_OF_TEXT,
         "chat_template": CHAT_TEMPLATE,
         "eos_token": END_OF_TURN,
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
-    (directory / "tokenizer_config.json").write_text(json.dumps(page, indent=2) + "\n")
+    write_json(directory / "tokenizer_config.json", page)

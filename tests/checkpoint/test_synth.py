@@ -3,6 +3,7 @@ import pytest
 from shared import REAL, needs_shared, read_shared
 
 from minibitnet import CheckpointError
+from minibitnet.checkpoint import synth
 from minibitnet.checkpoint.configfile import parse_config, parse_stored
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.checkpoint.synth import (
@@ -77,3 +78,23 @@ def test_zeros_and_scales_are_those_of_the_real_weights():
         "weight_scale_bf16"
     ].values()
     assert published.SCALE_RANGE == (min(scales), max(scales))
+
+
+def test_more_layers_than_a_header_can_list_are_refused_at_once(tmp_path):
+    with pytest.raises(ValueError, match="num_hidden_layers: expected at most [0-9]+,"):
+        write_checkpoint(tmp_path / "a", SMALL | {"num_hidden_layers": 100_000_000})
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_takes_a_while_is_announced(tmp_path, capsys, monkeypatch):
+    write_checkpoint(tmp_path / "a", SMALL)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(synth, "LARGE", 100)
+    write_checkpoint(tmp_path / "b", SMALL)
+    assert capsys.readouterr().err == "writing 0.0 GB\n"
+
+
+def test_a_directory_that_is_not_empty_is_refused(tmp_path):
+    (tmp_path / "chat_template.jinja").touch()  # it would speak for the new model
+    with pytest.raises(ValueError, match="expected a new or an empty directory"):
+        write_checkpoint(tmp_path, SMALL)

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from minibitnet.cli import main
 from minibitnet.commands import bench, chat, doctor, download, options
 from minibitnet.commands.inspect import print_shares
 from minibitnet.evaluation import costs
-from minibitnet.files.published import CONFIG
+from minibitnet.files.published import CONFIG, HUB_ID
 from minibitnet.golden.selftest import Check
 from minibitnet.tokenizer import load_tokenizer
 
@@ -297,7 +298,7 @@ def test_inspect_of_masters_counts_no_codes(capsys):
 
 def test_synth_writes_nothing_over_a_checkpoint(capsys, checkpoint, tmp_path):
     status, _, err = run(capsys, "synth", checkpoint)
-    assert (status, "expected no such file" in err) == (2, True)
+    assert (status, "expected a new or an empty directory" in err) == (2, True)
     status, _, err = run(capsys, "synth", tmp_path / "a", "--tokenizer", tmp_path)
     assert (status, "expected tokenizer.json" in err) == (2, True)
 
@@ -346,12 +347,37 @@ def test_doctor_tells_a_random_model_from_the_real_one(capsys, speaking):
 def test_download_prints_where_the_files_lie_and_checks_them(
     capsys, monkeypatch, speaking
 ):
-    monkeypatch.setattr(download, "download", lambda hub_id, directory: speaking)
-    assert run(capsys, "download", "owner/name") == (0, f"{speaking}\n", "")
+    monkeypatch.setattr(download, "download", lambda hub_id: speaking)
+    status, out, err = run(capsys, "download", "owner/name")
+    assert (status, out, err) == (0, f"{speaking}\n", "downloading owner/name\n")
     monkeypatch.setattr(download, "check_hashes", lambda _: [Check("a", False, "b")])
-    assert run(capsys, "download") == (1, f"{speaking}\n", "FAIL  a: b\n")
+    status, out, err = run(capsys, "download")
+    assert (status, out) == (1, f"{speaking}\n")
+    assert err == f"downloading {HUB_ID}\nFAIL  a: b\n"
     status, _, err = run(capsys, "download", "bitnet")
     assert (status, "id must be owner/name" in err) == (2, True)
+
+
+def test_a_download_with_a_wrong_hash_is_not_put_in_place(
+    capsys, monkeypatch, tmp_path
+):
+    @contextmanager
+    def new_download(hub_id, directory):
+        assert (hub_id, directory) == (HUB_ID, tmp_path / "out")
+        yield tmp_path
+
+    monkeypatch.setattr(download, "new_download", new_download)
+    for file in ("config.json", "model.safetensors"):
+        (tmp_path / file).touch()
+    checks = [Check("config.json", True, "a"), Check("model.safetensors", False, "b")]
+    monkeypatch.setattr(download, "check_hashes", lambda _: checks)
+    status, out, err = run(capsys, "download", HUB_ID, tmp_path / "out")
+    assert (status, out) == (1, "")
+    assert "FAIL  model.safetensors: b" in err
+    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+    monkeypatch.setattr(download, "check_hashes", lambda _: checks[:1])
+    status, out, _ = run(capsys, "download", HUB_ID, tmp_path / "out")
+    assert (status, out) == (0, f"{tmp_path / 'out'}\n")
 
 
 def test_interrupting_is_not_a_traceback(capsys, monkeypatch, checkpoint):

@@ -1,12 +1,16 @@
 import argparse
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
+from killed import run_killed
 
 import minibitnet as mb
 from minibitnet.cli import main
 from minibitnet.commands import train as command
+from minibitnet.files.writing import claim
 from minibitnet.training.loop import Settings
 from minibitnet.training.schedule import Schedule
 
@@ -126,22 +130,142 @@ def test_the_same_command_resumes_a_training_that_was_interrupted(
     assert logs[0] == logs[1]
 
 
-def test_a_damaged_state_is_refused_in_one_line(text, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A text, and what a training on it comes to that was not interrupted."""
+    directory = tmp_path_factory.mktemp("finished")
+    (directory / "text.txt").write_text("<|endoftext|>".join(DOCUMENTS * 6))
+    assert train(directory / "text.txt", directory / "out", "--held-out", 0) == 0
+    return directory / "text.txt", directory / "out"
+
+
+@pytest.fixture
+def out(finished, tmp_path):
+    shutil.copytree(finished[1], tmp_path / "out")
+    return tmp_path / "out"
+
+
+def results(out):
+    """The files of a directory that do not depend on the time they took."""
+    clock = ("log.jsonl", "state.npz")  # a zip file has dates
+    return {
+        file.relative_to(out): file.read_bytes()
+        for file in out.rglob("*")
+        if file.is_file() and file.name not in clock
+    }
+
+
+@pytest.mark.parametrize("moves", range(0, 10, 3))
+def test_a_killed_training_is_no_model_and_is_resumed(finished, tmp_path, moves):
+    text, whole = finished
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "state.npz").write_bytes(b"PK")
-    assert train(text, out) == 2
-    assert f"{out / 'state.npz'}: expected the state of" in capsys.readouterr().err
+    words = ("train", text, "--out", out, *OPTIONS, "--held-out", 0)
+    assert run_killed(moves, *words)
+    for directory in (out, out / "master"):
+        if directory.exists() and (directory / "config.json").exists():
+            assert moves > 5  # the masters come as a whole
+            mb.load(directory)
+        else:
+            with pytest.raises(mb.CheckpointError):
+                mb.load(directory)
+    assert not (out / "config.json").exists()
+    assert train(text, out, "--held-out", 0) == 0
+    assert results(out) == results(whole)
+    assert not (out / ".unfinished").exists()
 
 
-def test_a_training_with_other_sizes_does_not_go_on_from_the_state(
-    text, tmp_path, capsys
+def test_a_finished_training_is_written_anew_or_is_no_model(finished, out):
+    text, whole = finished
+    words = ("train", text, "--out", out, *OPTIONS, "--held-out", 0)
+    for moves in range(20):
+        if not run_killed(moves, *words):
+            break
+        if (out / "config.json").exists():
+            assert results(out).items() >= results(whole).items()
+    assert moves > 5
+    assert results(out) == results(whole)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "complaint"),
+    [
+        ("state.npz", b"PK", "state.npz: expected the state of a training"),
+        ("log.jsonl", b"{}", "log.jsonl: line 1: expected that of step 0"),
+        ("training.json", b"{", "training.json: expected JSON"),
+        ("training.json", b"{}", "--seed: the run was begun with None, now 0"),
+    ],
+)
+def test_a_damaged_training_is_refused_in_one_line(
+    finished, out, capsys, file, content, complaint
 ):
+    (out / file).write_bytes(content)
+    before = results(out)
+    assert train(finished[0], out, "--held-out", 0) == 2
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert said.count("\n") == 1
+    assert results(out) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--seed", 5], ["--steps", 20], ["--context", 8], ["--heads", 2]),
+        *(["--layers", 1], ["--peak-lr", 0.001], ["--held-out", 0.3], ["--clip", 2]),
+    ],
+)
+def test_another_training_does_not_go_on_from_the_state(finished, out, capsys, words):
+    before = results(out)
+    words = ["--held-out", 0, *words]
+    assert train(finished[0], out, *words) == 2
+    said = capsys.readouterr().err
+    assert f"training.json: {words[-2]}: the run was begun with " in said
+    assert f"now {words[-1]}" in said
+    assert results(out) == before
+
+
+def test_another_text_is_another_training(finished, out, tmp_path, capsys):
+    (tmp_path / "text.txt").write_text(STORY * 9)
+    assert train(tmp_path / "text.txt", out, "--held-out", 0) == 2
+    assert "FILE: the run was begun with 'texts with SHA-256" in capsys.readouterr().err
+
+
+def test_threads_and_saves_may_change(finished, out):
+    words = ("--held-out", 0, "--threads", 1, "--save-every", 3)
+    assert train(finished[0], out, *words) == 0
+    assert results(out) == results(finished[1])
+
+
+def test_two_trainings_do_not_share_a_directory(finished, out, capsys):
+    with claim(out):
+        assert train(finished[0], out, "--held-out", 0) == 2
+    assert "another process is writing there" in capsys.readouterr().err
+
+
+def test_a_directory_of_something_else_is_left_alone(text, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "log.jsonl")
+    assert train(text, tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "expected a new or an empty directory, found 'log.jsonl'" in said
+
+
+def test_a_link_in_place_of_the_log_is_not_followed(finished, out, tmp_path):
+    (tmp_path / "mine").write_bytes((out / "log.jsonl").read_bytes())
+    before = (tmp_path / "mine").read_bytes()
+    (out / "log.jsonl").unlink()
+    (out / "log.jsonl").symlink_to(tmp_path / "mine")
+    assert train(finished[0], out, "--held-out", 0) == 0
+    assert not (out / "log.jsonl").is_symlink()
+    assert (tmp_path / "mine").read_bytes() == before
+
+
+def test_that_it_works_is_said_at_once(text, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "LARGE", 100)
     assert train(text, tmp_path / "out") == 0
-    before = (tmp_path / "out" / "log.jsonl").read_bytes()
-    assert train(text, tmp_path / "out", "--layers", 1, "--hidden-size", 16) == 2
-    assert "expected (270, 16), found (270, 32)" in capsys.readouterr().err
-    assert (tmp_path / "out" / "log.jsonl").read_bytes() == before
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "learning a vocabulary from 2,502 characters"
+    assert second.startswith("training: step 0 of 12, 1,")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +277,7 @@ def test_a_training_with_other_sizes_does_not_go_on_from_the_state(
         (["--context", "1000"], "text must be more than 1000 tokens, got "),
         (["--batch-size", "0"], "--batch-size: must be a whole number from 1 up"),
         (["--peak-lr", "x"], "--peak-lr: invalid float value"),
+        (["--clip", "nan"], "clip must be above 0, got nan"),
         (["--validation", "no/such/file"], "No such file or directory"),
     ],
 )

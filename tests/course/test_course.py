@@ -199,7 +199,7 @@ def test_jupyter_is_started_in_the_folder(tmp_path, capsys, monkeypatch):
 
 
 def test_a_copy_that_stops_half_way_is_not_kept(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Path, "replace", None)
+    monkeypatch.setattr("minibitnet.files.writing.os.replace", None)
     with pytest.raises(TypeError):
         main(["course", str(tmp_path), "--no-jupyter"])
     monkeypatch.undo()

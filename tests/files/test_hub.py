@@ -1,5 +1,7 @@
+import errno
 import json
-from pathlib import Path
+import os
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -7,25 +9,67 @@ from huggingface_hub import errors
 
 from minibitnet import CheckpointError
 from minibitnet.checkpoint import find_directory
-from minibitnet.files.hub import FILES, download, is_hub_id
-from minibitnet.files.published import HUB_ID, REVISION
+from minibitnet.files import hub
+from minibitnet.files.hub import download, is_hub_id, is_whole, new_download
+from minibitnet.files.published import FILES_SHA256, HUB_ID, REVISION
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+OTHERS = ["README.md", "original/model.safetensors", "pytorch_model.bin"]
+WANTED = [CONFIG, WEIGHTS, "tokenizer.json", "chat_template.jinja"]
+
+
+class Hub:
+    """A hub with a model; it notes what is asked, and fails after some files."""
+
+    def __init__(self, cache):
+        self.cache = cache
+        self.files = [*OTHERS, *WANTED]
+        self.asked = []
+        self.left = 99
+        self.error = None  # of whoever asks the network
+
+    def model_info(self, hub_id, revision=None):
+        if self.error:
+            raise self.error
+        siblings = [SimpleNamespace(rfilename=name) for name in self.files]
+        return SimpleNamespace(siblings=siblings)
+
+    def snapshot_download(
+        self,
+        hub_id,
+        revision,
+        allow_patterns=(),
+        local_dir=None,
+        local_files_only=False,
+        **_,
+    ):
+        self.asked.append((hub_id, revision, local_files_only))
+        if local_files_only:
+            if not self.cache.exists():
+                raise errors.LocalEntryNotFoundError("not here")
+            return str(self.cache)
+        directory = local_dir or self.cache
+        directory.mkdir(exist_ok=True)
+        (directory / ".cache").mkdir(exist_ok=True)
+        for name in self.files:
+            if name in allow_patterns and not (directory / name).exists():
+                if self.left == 0:
+                    raise KeyboardInterrupt
+                self.left -= 1
+                (directory / name).write_text(hub_id)
+        return str(directory)
 
 
 @pytest.fixture
-def hub(monkeypatch, tmp_path):
-    """A hub that notes what it is asked; its answers are put in by the test."""
-    calls = []
+def served(monkeypatch, tmp_path):
+    hub = Hub(tmp_path / "cache")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    return hub
 
-    def snapshot_download(hub_id, **options):
-        calls.append((hub_id, options))
-        answer = hub_answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return str(answer)
 
-    hub_answers = []
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    return calls, hub_answers
+def names(directory):
+    return sorted(entry.name for entry in directory.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -51,81 +95,168 @@ def test_an_id_is_an_owner_and_a_name(text, answer):
     assert is_hub_id(text) is answer
 
 
-def test_what_has_been_downloaded_needs_no_network(hub, tmp_path):
-    calls, answers = hub
-    for file in ("config.json", "model.safetensors"):
-        (tmp_path / file).touch()
-    answers[:] = [tmp_path]
-    assert find_directory(HUB_ID) == tmp_path
-    [(hub_id, options)] = calls
-    assert hub_id == HUB_ID
-    assert options["local_files_only"] is True
-    assert options["revision"] == REVISION
-    assert options["allow_patterns"] == FILES
-
-
-def test_what_is_missing_is_downloaded(hub, tmp_path):
-    calls, answers = hub
-    answers[:] = [errors.LocalEntryNotFoundError("not here"), tmp_path]
-    assert download("owner/name") == tmp_path
-    assert "local_files_only" not in calls[1][1]
-    assert calls[1][1]["revision"] is None
-
-
-@pytest.mark.parametrize("sharded", [False, True])
-def test_a_download_that_was_broken_off_goes_on(hub, tmp_path, sharded):
-    calls, answers = hub
-    (tmp_path / "config.json").touch()
-    index = {"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}
-    if sharded:
-        (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-        (tmp_path / "1.safetensors").touch()
-    answers[:] = [tmp_path, tmp_path]
-    assert download("owner/name") == tmp_path
-    assert len(calls) == 2
-
-
-@pytest.mark.parametrize("places", [7, "a", ["a"], {}, {"a": ["b"]}, {"a": "../b"}])
-def test_an_index_that_is_none_is_refused_in_the_cache_too(hub, tmp_path, places):
-    _, answers = hub
-    index = tmp_path / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": places}))
-    answers[:] = [tmp_path]
-    with pytest.raises(CheckpointError, match="index.json: .*: expected"):
-        download("owner/name")
-
-
 def test_what_the_library_takes_for_no_id_is_none_here():
     for text in ("a--b/c", "a/b.git", "a/b..c", "a/b-", "a/" + "b" * 97):
         with pytest.raises(CheckpointError, match="found nothing"):
             find_directory(text)
 
 
-def test_a_download_to_a_directory_asks_the_network_at_once(hub, tmp_path):
-    calls, answers = hub
-    answers[:] = [tmp_path]
-    assert download(HUB_ID, Path("here")) == tmp_path
-    [(_, options)] = calls
-    assert options["local_dir"] == Path("here")
+# Into the cache of the library
 
 
-def test_without_a_network_a_line_says_what_to_do(hub):
-    _, answers = hub
-    answers[:] = [
-        errors.LocalEntryNotFoundError("a"),
-        errors.LocalEntryNotFoundError("b"),
-    ]
-    with pytest.raises(
-        CheckpointError, match=f"minibitnet download {HUB_ID} DIR"
-    ) as caught:
-        download(HUB_ID)
-    assert "no connection" in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_what_has_been_downloaded_needs_no_network(served):
+    served.cache.mkdir()
+    for file in (WEIGHTS, *FILES_SHA256):
+        (served.cache / file).touch()
+    served.error = OSError("no network")
+    assert find_directory(HUB_ID) == served.cache
+    assert served.asked == [(HUB_ID, REVISION, True)]
 
 
-def test_a_model_that_does_not_exist_is_told_from_a_network_that_does_not(hub):
-    _, answers = hub
-    missing = errors.RepositoryNotFoundError.__new__(errors.RepositoryNotFoundError)
-    answers[:] = [errors.LocalEntryNotFoundError("a"), missing]
-    with pytest.raises(CheckpointError, match="no such model on the hub"):
+def test_what_is_missing_is_downloaded(served):
+    assert download("owner/name") == served.cache
+    assert names(served.cache) == [".cache", *sorted(WANTED)]
+    assert served.asked[1:] == 2 * [("owner/name", None, False)]
+
+
+@pytest.mark.parametrize("files", range(4))
+def test_the_config_comes_last_and_a_download_is_resumed(served, files):
+    served.left = files
+    with pytest.raises(KeyboardInterrupt):
         download("owner/name")
+    assert not (served.cache / CONFIG).exists()
+    served.left = 99
+    assert download("owner/name") == served.cache
+    assert (served.cache / CONFIG).exists()
+
+
+def test_what_is_whole_has_all_files_that_are_known(tmp_path):
+    (tmp_path / CONFIG).touch()
+    assert not is_whole(tmp_path, "owner/name")
+    (tmp_path / WEIGHTS).touch()
+    assert is_whole(tmp_path, "owner/name")
+    assert not is_whole(tmp_path, HUB_ID)
+    index = tmp_path / "model.safetensors.index.json"
+    shards = {"a": "1.safetensors", "b": "2.safetensors"}
+    index.write_text(json.dumps({"weight_map": shards}))
+    (tmp_path / "1.safetensors").touch()
+    assert not is_whole(tmp_path, "owner/name")
+    (tmp_path / "2.safetensors").touch()
+    assert is_whole(tmp_path, "owner/name")
+
+
+@pytest.mark.parametrize(
+    "places", [[1], None, {"a": [2]}, {"a": "../b.safetensors"}, {"a": "b/" * 200}]
+)
+def test_an_index_that_cannot_be_used_is_refused(tmp_path, places):
+    (tmp_path / CONFIG).touch()
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(CheckpointError, match=r"index\.json: .*expected"):
+        is_whole(tmp_path, "owner/name")
+
+
+@pytest.mark.parametrize("missing", [CONFIG, WEIGHTS])
+def test_what_is_no_model_here_is_refused(served, missing):
+    served.files.remove(missing)
+    with pytest.raises(CheckpointError, match=r"expected config\.json and model"):
+        download("owner/name")
+
+
+def test_a_file_that_does_not_come_is_missed(served, monkeypatch):
+    def forgetful(*args, **options):
+        found = served.snapshot_download(*args, **options)
+        (served.cache / "tokenizer.json").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", forgetful)
+    with pytest.raises(CheckpointError, match=r"expected tokenizer\.json, found no"):
+        download("owner/name")
+
+
+# Into a directory
+
+
+def test_a_directory_gets_its_files_when_all_are_there(served, tmp_path):
+    out = tmp_path / "out"
+    with new_download("owner/name", out) as part:
+        assert names(out) == [".download", ".unfinished"]
+        assert names(part) == [".cache", *sorted(WANTED)]
+    assert names(out) == sorted(WANTED)
+
+
+@pytest.mark.parametrize("files", range(4))
+def test_a_download_that_was_interrupted_is_resumed(served, tmp_path, files):
+    out = tmp_path / "out"
+    served.left = files
+    with pytest.raises(KeyboardInterrupt):
+        new_download("owner/name", out).__enter__()
+    assert names(out) == [".download"]
+    served.left = len(WANTED) - files  # no file is fetched twice
+    with new_download("owner/name", out):
+        pass
+    assert names(out) == sorted(WANTED)
+
+
+def test_two_models_do_not_mix(served, tmp_path):
+    out = tmp_path / "out"
+    served.left = 3
+    with pytest.raises(KeyboardInterrupt):
+        new_download("owner/one", out).__enter__()
+    served.left = 99
+    with new_download("owner/two", out):
+        pass
+    assert {(out / name).read_text() for name in names(out)} == {"owner/two"}
+    with pytest.raises(ValueError, match="expected a new or an empty directory"):
+        new_download("owner/one", out).__enter__()
+
+
+def test_what_is_found_wrong_is_not_put_in_place(served, tmp_path):
+    out = tmp_path / "out"
+    with new_download("owner/name", out) as part:
+        (part / WEIGHTS).unlink()
+    assert names(out) == [".download"]
+
+
+def test_a_link_in_place_of_the_download_is_not_followed(served, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".download").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="expected a directory, found a link"):
+        new_download("owner/name", tmp_path / "out").__enter__()
+
+
+# What may go wrong
+
+
+def test_without_a_network_a_line_says_what_to_do(served, tmp_path):
+    served.error = errors.LocalEntryNotFoundError("a")
+    complaint = f"no connection.*minibitnet download {HUB_ID} DIR"
+    with pytest.raises(CheckpointError, match=complaint) as caught:
+        download(HUB_ID)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(CheckpointError, match=complaint):
+        new_download(HUB_ID, tmp_path / "out").__enter__()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("hub_id", ["owner/name", "a--b/c"])
+def test_a_model_that_does_not_exist_is_told_from_a_network_that_does_not(
+    served, monkeypatch, hub_id
+):
+    missing = errors.RepositoryNotFoundError.__new__(errors.RepositoryNotFoundError)
+    served.error = missing
+    if "--" in hub_id:  # as the library refuses it
+        served.error = errors.HFValidationError("a--b")
+    with pytest.raises(CheckpointError, match="no such model on the hub"):
+        download(hub_id)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+def test_what_is_wrong_with_the_disk_is_no_lack_of_a_network(served, code):
+    served.error = OSError(code, os.strerror(code), "here" * (code == errno.EACCES))
+    with pytest.raises(OSError, match=os.strerror(code)):
+        download("owner/name")
+
+
+def test_all_files_that_a_model_may_have_are_asked_for():
+    assert "chat_template.jinja" in hub.FILES

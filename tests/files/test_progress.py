@@ -5,7 +5,7 @@ import sys
 import pytest
 import tqdm.std
 
-from minibitnet.files.progress import progress, progress_bar
+from minibitnet.files.progress import announce, progress, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -52,3 +52,8 @@ def test_what_is_quick_has_none(monkeypatch):
     with progress_bar(2, "writing") as advance:
         advance(2)
     assert terminal.getvalue() == ""
+
+
+def test_what_begins_is_said_on_standard_error(capsys):
+    announce("writing 1.2 GB")
+    assert capsys.readouterr() == ("", "writing 1.2 GB\n")

@@ -81,3 +81,13 @@ def test_the_config_says_when_weights_are_quantized_and_stays_otherwise(exported
         page = json.loads((exported / form / "config.json").read_text())
         quantization = CONTENT["quantization_config"] | {"quantization_mode": mode}
         assert page == CONTENT | {"quantization_config": quantization}
+
+
+@pytest.mark.parametrize("write", [export_packed, export_masters])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_not_written(trained, tmp_path, write, value):
+    parameters = dict(trained[0])
+    parameters["model.norm.weight"] = np.full(CONFIG.hidden_size, value, np.float32)
+    with pytest.raises(ValueError, match="model.norm.weight must be finite"):
+        write(parameters, CONTENT, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

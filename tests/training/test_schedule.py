@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import pytest
 
 from minibitnet.training.schedule import Schedule
@@ -21,3 +24,15 @@ def test_weights_decay_in_the_first_half_alone():
     assert decays[:20] == sorted(decays[:20])
     assert decays[19] == pytest.approx(SCHEDULE.peak_decay, rel=0.01)
     assert decays[20:] == 20 * [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("steps", 0), ("steps", -5), ("warmup", -1), ("high", 0.0), ("high", -0.003)),
+        *(("high", math.inf), ("low", -1e-9), ("low", math.nan), ("peak_decay", -1.0)),
+    ],
+)
+def test_numbers_without_a_meaning_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be .* got {value}"):
+        replace(SCHEDULE, **{name: value})

@@ -1,8 +1,12 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from minibitnet.training.texts import (
+    LONGEST_SPACE,
     draw_batch,
     encode_documents,
     read_documents,
@@ -34,10 +38,43 @@ def test_documents_are_split_and_stripped(tmp_path):
     assert read_documents(files) == ["One.", "Two.", "Three."]
 
 
-def test_files_without_text_are_refused(tmp_path):
-    (tmp_path / "c").write_text("  <|endoftext|> ")
+@pytest.mark.parametrize("text", ["", "  <|endoftext|> ", "\ufeff", "\ufeff\r\n"])
+def test_files_without_text_are_refused(tmp_path, text):
+    (tmp_path / "b").write_text("Text.")
+    (tmp_path / "c").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="c: expected text, found none"):
-        read_documents([tmp_path / "c"])
+        read_documents([tmp_path / "b", tmp_path / "c"])
+
+
+def test_what_some_programs_write_around_text_is_not_learned(tmp_path):
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfOne.\r\nTwo.\rThree.\xef\xbb\xbf")
+    assert read_documents([tmp_path / "a"]) == ["One.\nTwo.\nThree.\ufeff"]
+
+
+def test_a_file_that_is_not_in_utf_8_is_named_with_the_position(tmp_path):
+    (tmp_path / "a").write_text("fine")
+    (tmp_path / "b").write_bytes(b"One.\nCaf\xe9")
+    complaint = r"b: expected text in UTF-8, found byte 0xe9 at position 8, line 2"
+    with pytest.raises(ValueError, match=complaint):
+        read_documents([tmp_path / "a", tmp_path / "b"])
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_not_read(tmp_path, make):
+    make(tmp_path / "it")
+    with pytest.raises(ValueError, match="it: expected a file, found something else"):
+        read_documents([tmp_path / "it"])
+    with pytest.raises(ValueError, match="zero: expected a file, found something else"):
+        read_documents([Path("/dev/zero")])
+
+
+def test_more_spaces_than_the_library_takes_are_refused(tmp_path):
+    file = tmp_path / "a"
+    file.write_text("a" + " \n" * (LONGEST_SPACE // 2) + "b")
+    assert len(read_documents([file])) == 1
+    file.write_text("a b" + " " * (LONGEST_SPACE + 1) + "c")
+    with pytest.raises(ValueError, match="a: .* in a row, found more at position 3"):
+        read_documents([file])
 
 
 def test_documents_are_framed(inner):
@@ -66,6 +103,7 @@ def test_a_share_of_documents_is_held_out(share, count):
 def test_of_one_document_nothing_is_held_out():
     assert split_documents(["a"], 0.5) == (["a"], [])
     assert split_documents(["a", "b"], 0.5) == (["a"], ["b"])
+    assert split_documents(["a", "b"], 1e-320) == (["a", "b"], [])  # 1 / x is infinite
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])

@@ -19,6 +19,8 @@ def test_a_vocabulary_of_bytes_spells_anything(text):
 def test_a_vocabulary_without_room_for_the_bytes_is_refused():
     with pytest.raises(ValueError, match="size must be 259 or more, got 258"):
         train_vocabulary([], SMALLEST - 1)
+    with pytest.raises(ValueError, match="size must be 16777216 or less"):
+        train_vocabulary([], 10**20)
 
 
 def test_numbers_are_split_in_threes(inner):
