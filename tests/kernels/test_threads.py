@@ -208,6 +208,6 @@ def test_a_model_computes_the_same_in_several_threads_of_python(model):
         shared = replace(model, threads=n)
         expected = forward(shared, ids)
         with ThreadPoolExecutor(3) as pool:
-            for logits in pool.map(lambda _: forward(shared, ids), range(30)):
+            for logits in pool.map(forward, 30 * [shared], 30 * [ids]):
                 assert_array_equal(logits, expected)
         assert blas_threads() == before
