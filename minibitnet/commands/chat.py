@@ -15,6 +15,7 @@ from minibitnet.commands.streams import (
     note,
     print_piece,
     read_line,
+    visible,
 )
 from minibitnet.conversation import Message, Reader, fit
 from minibitnet.decode import generate
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             kept = fit(tokenizer, asked, reader.cache.capacity - 1)
         except ValueError as error:  # too long, or no text
-            note(str(error))
+            note(visible(str(error)))
             continue
         if len(kept) < len(asked):
             note(FULL)
@@ -111,18 +112,17 @@ def write_answer(
     tokens = generate(
         reader.model, unread, seed=seed, cache=reader.cache, **options.sampling(args)
     )
-    pieces, cut_off = [], ""
+    pieces = []
     try:
         for piece in tokenizer.stream(reader.note(tokens)):
             print_piece(piece)
             pieces.append(piece)
-        new = reader.ids[len(ids) :]
-        cut_off = options.why_cut_off(new, reader.model, args.max_new_tokens)
     except KeyboardInterrupt:
-        print(" ...", end="")
+        print(" ...")
         if not sys.stdin.isatty():
             raise
-    print(flush=True)
-    if cut_off:
-        note(cut_off)
+    else:
+        print()
+        new = reader.ids[len(ids) :]
+        options.tell_if_cut_off(new, reader.model, args.max_new_tokens)
     return "".join(pieces)

@@ -72,9 +72,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         write_text(prompt, pieces)
         note(clock.summary())
-    cut_off = options.why_cut_off(clock.tokens, model, args.max_new_tokens)
-    if cut_off and clock.to_the_end:
-        note(cut_off)
+    if clock.to_the_end:  # and not to where a text of --stop begins
+        options.tell_if_cut_off(clock.tokens, model, args.max_new_tokens)
     return 0
 
 

@@ -147,13 +147,14 @@ def first_messages(system: str | None) -> list[dict[str, str]]:
     return [{"role": "system", "content": system}] if system else []
 
 
-def why_cut_off(tokens: Sequence[int], model: Model, limit: int) -> str:
-    """Why tokens end where the model had not ended the text; empty if it had."""
+def tell_if_cut_off(tokens: Sequence[int], model: Model, limit: int) -> None:
+    """Say why tokens end where the model had not ended the text."""
     if not tokens or tokens[-1] in model.config.eos_token_ids:
-        return ""
+        return
     if len(tokens) == limit:
-        return f"(cut off after {limit} tokens: --max-new-tokens)"
-    return "(cut off: the context is full)"
+        note(f"(cut off after {limit} tokens: --max-new-tokens)")
+    else:
+        note("(cut off: the context is full)")
 
 
 @contextmanager

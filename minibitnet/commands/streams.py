@@ -20,6 +20,7 @@ import io
 import json
 import os
 import sys
+from typing import TextIO
 
 CONTROLS = [*range(32), *range(127, 160)]
 ESCAPES = {code: repr(chr(code))[1:-1] for code in CONTROLS}
@@ -86,14 +87,19 @@ def note(text: str) -> None:
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
-        pass
+        abandon(sys.stderr)
 
 
 def output_fails() -> bool:
     """Whether standard output cannot be written to. It then leads nowhere."""
     try:
         sys.stdout.flush()
-    except OSError:  # and would be raised again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        abandon(sys.stdout)
         return True
     return False
+
+
+def abandon(stream: TextIO) -> None:
+    """Have a stream lead nowhere; what is left in it would fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,20 +1,27 @@
+import argparse
 import importlib
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
-from process import command
+from process import POSIX, command
 
 import minibitnet as mb
 from minibitnet import cli
 from minibitnet.cli import main
-from minibitnet.commands import bench, doctor, download, options
+from minibitnet.commands import bench, doctor, download, options, streams
 from minibitnet.commands.inspect import print_shares
 from minibitnet.evaluation import costs
 from minibitnet.files.published import CONFIG
+from minibitnet.files.tensorfile import read_tensors, spec_of, write_tensors
 from minibitnet.golden.selftest import Check
 
 
@@ -317,3 +324,116 @@ def test_a_reader_that_leaves_early_is_no_error(checkpoint):
 def test_the_module_is_the_command():
     text = subprocess.run(command("--version"), capture_output=True, text=True).stdout
     assert text == f"minibitnet {mb.__version__}\n"
+
+
+def test_without_a_command_it_tells_which_there_are(capsys):
+    status, out, err = run(capsys)
+    assert (status, out) == (2, "")
+    assert {*cli.COMMANDS} <= {line.split()[0] for line in err.splitlines() if line}
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(13, "Permission denied", "a\x1bb"), "a\\x1bb: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("what now"), "what now"),
+        (MemoryError(), "out of memory"),
+        (MemoryError("Unable to allocate 9 TiB"), "out of memory: Unable to all"),
+        (ValueError("two\nlines\x9b"), "two\\nlines\\x9b"),
+        (OverflowError("too large"), "too large"),
+        (ValueError("x" * 5000), "x" * 1000 + " ...\n"),
+    ],
+)
+def test_an_error_is_one_line_that_steers_no_terminal(
+    capsys, monkeypatch, checkpoint, error, line
+):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("minibitnet.commands.generate.generate", fail)
+    status, _, err = run(capsys, "generate", "--ids", "1", "--model", checkpoint)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith(f"minibitnet: {line}")
+
+
+NUMERIC = {*"NXKPDFLHGVTBS", "T,T", "S,S", "N,N", "SECONDS"}
+NO_NUMBERS = [
+    *("-1", "nan", "inf", "-inf", "1e999", "0x10", "1.5e", "", " ", "1" * 5000),
+    "x\x1b[2J",
+]
+
+
+def options_with_numbers():
+    for name, module in cli.COMMANDS.items():
+        parser = argparse.ArgumentParser()
+        module.add_arguments(parser)
+        for action in parser._actions:
+            if action.option_strings and action.metavar in NUMERIC:
+                yield name, action.option_strings[0]
+
+
+@pytest.mark.parametrize(("name", "flag"), [*options_with_numbers()])
+def test_every_number_has_a_range(name, flag):
+    for text in NO_NUMBERS:
+        with pytest.raises(ValueError, match=f"^{flag}: expected a ") as refused:
+            cli.make_parser().parse_args([name, f"{flag}={text}"])
+        assert len(str(refused.value)) < 200
+
+
+def test_two_minus_signs_are_no_value(capsys):
+    status, _, err = run(capsys, "generate", "hello", "--model=--")
+    assert (status, err) == (2, "minibitnet: --model: expected a value, got '--'\n")
+
+
+@pytest.mark.parametrize("words", [("--foo",), ("a", "b")])
+def test_what_a_command_does_not_know_is_refused_with_its_own_help(capsys, words):
+    status, _, err = run(capsys, "inspect", *words)
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"unrecognized arguments: {words[-1]} (see minibitnet inspect --help)" in err
+
+
+def test_names_in_a_file_steer_no_terminal(capsys, checkpoint, tmp_path):
+    evil = "\x1b]0;owned\x07\x9b31m\r\nok"
+    tensors = read_tensors(checkpoint / "model.safetensors")
+    arrays = {t.name: t.array for t in tensors.values()} | {evil: np.zeros(1, np.uint8)}
+    specs = {name: spec_of(array) for name, array in arrays.items()}
+    write_tensors(tmp_path / "model.safetensors", specs, lambda name: [arrays[name]])
+    shutil.copy(checkpoint / "config.json", tmp_path)
+    for words in (("--tensors",), ("--tensors", "--json")):
+        status, out, err = run(capsys, "inspect", tmp_path, *words)
+        assert "owned" in out + err
+        assert not {*map(ord, out + err)} & {*streams.CONTROLS} - {ord("\n")}
+
+
+posix = pytest.mark.skipif(not POSIX, reason="needs signals")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_signal_ends_a_command_without_a_traceback(checkpoint, sent, status):
+    # an interrupt inside coverage's own lock would leave it locked for ever
+    env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
+    words = command("bench", "--model", checkpoint, "--ways", "auto", "--rounds", 9999)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=-3, env=env)
+    time.sleep(3)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, b"Traceback" in err) == (status, False)
+
+
+def test_sigterm_cleans_up_on_its_way(monkeypatch):
+    cli.take_signals()
+    with pytest.raises(SystemExit) as stop:
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.value.code == 143
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_outside_the_main_thread_signals_are_left_alone():
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(cli.take_signals).result()
+    assert signal.getsignal(signal.SIGTERM) is before
