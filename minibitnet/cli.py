@@ -35,6 +35,7 @@ from minibitnet.commands import (
     synth,
     train,
 )
+from minibitnet.startup import leave
 
 COMMANDS = {
     "generate": generate,
@@ -70,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # a full disk is noticed here, not at exit
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, leave)  # a second one ends the ending
         streams.note("")
         return 130
     except BrokenPipeError:  # the reader has left: `| head`
@@ -106,7 +108,7 @@ def show_note(message: Warning | str, *_: object, **__: object) -> None:
 def take_signals() -> None:
     """Have Ctrl-C raise KeyboardInterrupt, and SIGTERM end as orderly."""
     if threading.current_thread() is threading.main_thread():
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see minibitnet.startup
+        if signal.getsignal(signal.SIGINT) is leave:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 

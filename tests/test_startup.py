@@ -1,7 +1,10 @@
+import os
 import subprocess
 import sys
 
 import pytest
+
+from minibitnet import startup
 
 PROGRAM = """\
 import signal, sys
@@ -13,7 +16,8 @@ from minibitnet.cli import take_signals
 take_signals()
 print(signal.getsignal(signal.SIGINT) is {before})
 """
-RAISE, END, IGNORE = "signal.default_int_handler", "signal.SIG_DFL", "signal.SIG_IGN"
+RAISE, IGNORE = "signal.default_int_handler", "signal.SIG_IGN"
+END = "minibitnet.startup.leave"
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,10 @@ def test_only_the_command_is_ended_by_ctrl_c_while_it_starts(argv, before, after
     words = [sys.executable, "-c", program]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("True\nTrue\n", "")
+
+
+def test_to_leave_is_to_end_at_once_with_the_status_of_an_interrupt(monkeypatch):
+    statuses = []
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    startup.leave()
+    assert statuses == [130]

@@ -1,3 +1,6 @@
+import signal
+from signal import SIGINT, SIGTERM
+
 import pytest
 from test_tokenizer import directory as tokenizer_directory  # noqa: F401
 
@@ -13,6 +16,15 @@ def speaking(tmp_path_factory, tokenizer_directory):  # noqa: F811
     sizes = ["--vocab-size", str(known), "--context", "64", "--hidden-size", "64"]
     main(["synth", str(directory), *sizes, "--tokenizer", str(tokenizer_directory)])
     return str(directory)
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """What the command does about signals ends with the test."""
+    before = {number: signal.getsignal(number) for number in (SIGINT, SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
