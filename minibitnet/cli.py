@@ -89,11 +89,12 @@ def run(argv: Sequence[str]) -> int:
             raise ValueError(f"{word[:-3]}: expected a value, got '--'")
     parser = make_parser()
     args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        refuse = parser.error if args.command is None else args.refuse
+        refuse(f"unrecognized arguments: {' '.join(unknown)}")
     if args.command is None:
         parser.print_help(sys.stderr)
         return 2
-    if unknown:
-        args.refuse(f"unrecognized arguments: {' '.join(unknown)}")
     with warnings.catch_warnings():
         warnings.showwarning = show_note
         warnings.simplefilter("always", minibitnet.CheckpointWarning)

@@ -22,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet generate`` takes."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "prompt", nargs="?", metavar="TEXT", help="what to continue; - reads it"
+        "prompt",
+        nargs="?",
+        metavar="TEXT",
+        help="what to continue; - reads standard input",
     )
     what.add_argument(
         "--file",

@@ -392,6 +392,9 @@ def test_what_a_command_does_not_know_is_refused_with_its_own_help(capsys, words
     status, _, err = run(capsys, "inspect", *words)
     assert (status, err.count("\n")) == (2, 1)
     assert f"unrecognized arguments: {words[-1]} (see minibitnet inspect --help)" in err
+    status, _, err = run(capsys, "--foo")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "unrecognized arguments: --foo (see minibitnet --help)" in err
 
 
 def test_names_in_a_file_steer_no_terminal(capsys, checkpoint, tmp_path):
