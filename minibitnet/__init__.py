@@ -52,9 +52,10 @@ Along the way
     `course`        the exercises of the notebooks
     `commands`      what ``minibitnet`` does on the command line
 
-`arrays` names the array types.
+`arrays` names the array types; `startup` is for Ctrl-C.
 """
 
+from minibitnet import startup as startup  # before all that takes a while
 from minibitnet.cache import KVCache
 from minibitnet.checkpoint import load
 from minibitnet.decode import generate

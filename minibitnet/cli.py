@@ -14,8 +14,9 @@ Examples
 """
 
 import argparse
-import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import NoReturn
@@ -30,9 +31,11 @@ from minibitnet.commands import (
     download,
     generate,
     inspect,
+    streams,
     synth,
     train,
 )
+from minibitnet.startup import leave
 
 COMMANDS = {
     "generate": generate,
@@ -46,6 +49,7 @@ COMMANDS = {
     "course": course,
     "doctor": doctor,
 }
+LONGEST_LINE = 1000  # of an error; a name from a file may have any length
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,33 +57,73 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse a command line."""
-        raise ValueError(f"{message} (see {self.prog} --help)")
+        said = message.removeprefix("argument ")
+        raise ValueError(f"{said} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line."""
+    streams.prepare()
+    take_signals()
     try:
-        args = make_parser().parse_args(argv)
-        with warnings.catch_warnings():
-            warnings.showwarning = show_note
-            warnings.simplefilter("always", minibitnet.CheckpointWarning)
-            status = int(COMMANDS[args.command].run(args))
-        sys.stdout.flush()  # a reader that has left is noticed here, not at exit
-        return status
-    except (ValueError, OSError, MemoryError, ArithmeticError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader has left: `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        print(f"minibitnet: {error}", file=sys.stderr)
-        return 2
+        try:
+            return run(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()  # a full disk is noticed here, not at exit
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        signal.signal(signal.SIGINT, leave)  # a second one ends the ending
+        streams.note("")
         return 130
+    except BrokenPipeError:  # the reader has left: `| head`
+        streams.output_fails()
+        return 0
+    except (ValueError, OSError, MemoryError, ArithmeticError) as error:
+        streams.note(f"minibitnet: {describe(error)}")
+        return 2
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command that is asked for; without one, tell which there are."""
+    for word in argv:  # argparse would take the value away, in Python below 3.13
+        if word.startswith("--") and word.endswith("=--"):
+            raise ValueError(f"{word[:-3]}: expected a value, got '--'")
+    parser = make_parser()
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        refuse = parser.error if args.command is None else args.refuse
+        refuse(f"unrecognized arguments: {' '.join(unknown)}")
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    with warnings.catch_warnings():
+        warnings.showwarning = show_note
+        warnings.simplefilter("always", minibitnet.CheckpointWarning)
+        return int(COMMANDS[args.command].run(args))
 
 
 def show_note(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning as a line for the user, without the line of code it came from."""
-    print(f"minibitnet: note: {message}", file=sys.stderr)
+    streams.note(streams.visible(f"minibitnet: note: {message}"))
+
+
+def take_signals() -> None:
+    """Have Ctrl-C raise KeyboardInterrupt, and SIGTERM end as orderly."""
+    if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGINT) is leave:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def describe(error: Exception) -> str:
+    """What is wrong, in a line that no terminal obeys."""
+    said = str(error)
+    if isinstance(error, MemoryError):
+        said = f"out of memory: {said}" if said else "out of memory"
+    elif isinstance(error, OSError) and error.strerror:
+        where = "standard output" if streams.output_fails() else error.filename
+        said = f"{where}: {error.strerror}" if where else error.strerror
+    said = streams.visible(said)
+    return said if len(said) <= LONGEST_LINE else f"{said[:LONGEST_LINE]} ..."
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -88,9 +132,17 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"minibitnet {minibitnet.__version__}"
     )
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands, each with a --help"
+    )
     for name, command in COMMANDS.items():
         summary = (command.__doc__ or "").split("\n", 1)[0]
-        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=command.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        subparser.set_defaults(refuse=subparser.error)
         command.add_arguments(subparser)
     return parser

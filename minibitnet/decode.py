@@ -78,7 +78,7 @@ def generate(
     top_p : float
         Which probability mass to draw from; 1 draws from all.
     seed : int or None
-        The same seed gives the same text; None a new one each time.
+        The same seed gives the same text; None another each time, as the command does.
     cache : KVCache, optional
         The text so far, which the prompt continues.
     stop : list of str

@@ -50,7 +50,7 @@ array([[-1.41,  0.  ,  1.41],
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +95,13 @@ class Model:
     def longest_row(self) -> float:
         """The length of the longest row of the head, by which errors are bounded."""
         return longest_row(self.lm_head)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: a kernel keeps weights of its own."""
+        raise TypeError(
+            "a model cannot be pickled or copied; load it where it is needed, "
+            "in the other process too, with minibitnet.load(path)"
+        )
 
 
 def run(model: Model, ids: I64, cache: KVCache, last: bool) -> F32:

@@ -1,3 +1,5 @@
+import copy
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -289,3 +291,9 @@ def test_a_pass_that_fails_leaves_the_cache_as_it_was(model):
     fresh = KVCache(model.config, capacity=64)
     forward(wrong, [1, 2], fresh)
     assert_array_equal(forward(wrong, [7], cache), forward(wrong, [7], fresh))
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_model_is_not_pickled_or_copied_but_loaded_again(model, way):
+    with pytest.raises(TypeError, match=r"load it .* with minibitnet.load\(path\)"):
+        way(model)

@@ -15,4 +15,5 @@ In this order
     `course`    copy the notebooks and start Jupyter
     `doctor`    whether all is well here
     `options`   the options that several of them take
+    `streams`   standard input, output and error
 """

@@ -9,7 +9,14 @@ from typing import Any
 
 from minibitnet.checkpoint import find_directory
 from minibitnet.checkpoint.synth import write_checkpoint
-from minibitnet.commands.options import at_least, print_json, some
+from minibitnet.commands.options import (
+    NOT_NEGATIVE,
+    THREADS,
+    at_least,
+    filled,
+    some,
+)
+from minibitnet.commands.streams import print_json
 from minibitnet.evaluation.rounds import measure_rounds
 from minibitnet.evaluation.speed import BASELINES, Job
 from minibitnet.files.published import CONFIG
@@ -17,15 +24,16 @@ from minibitnet.kernels import KERNELS
 from minibitnet.kernels.threads import count_threads
 
 KNOWN = (*KERNELS, *BASELINES)
-THREADS = ",".join(map(str, sorted({1, count_threads(None)})))
+ONE_AND_ALL = ",".join(map(str, sorted({1, count_threads(None)})))
+LENGTHS = some(at_least(1))
 # flag, type, default, letter, what it is
 OPTIONS = (
     ("--ways", str, "auto,lookup,blas,popcount", "NAMES", f"of {', '.join(KNOWN)}"),
-    ("--threads", some, THREADS, "N,N", "how many compute at once"),
-    ("--prefill", some, "16,128,512", "T,T", "lengths of prompts that are read"),
-    ("--decode", some, "16,1024,4096", "S,S", "tokens so far when one is written"),
+    ("--threads", some(THREADS), ONE_AND_ALL, "N,N", "how many compute at once"),
+    ("--prefill", LENGTHS, "16,128,512", "T,T", "lengths of prompts that are read"),
+    ("--decode", LENGTHS, "16,1024,4096", "S,S", "tokens so far when one is written"),
     ("--rounds", at_least(1), 3, "N", "how often everything is measured"),
-    ("--patience", float, 20.0, "SECONDS", "leave out what would take longer"),
+    ("--patience", NOT_NEGATIVE, 20.0, "SECONDS", "leave out what would take longer"),
 )
 
 
@@ -33,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet bench`` takes."""
     parser.add_argument(
         "--model",
+        type=filled,
         metavar="DIR_OR_ID",
         help="which checkpoint (default: random weights in the size of 2B4T, 1.2 GB)",
     )

@@ -1,12 +1,24 @@
-"""Talk with a model, turn by turn."""
+"""Talk with a model, turn by turn.
+
+At a terminal, lines that arrive together were pasted together and are one message.
+From a file or a pipe each line is a message of its own.
+"""
 
 import argparse
+import select
 import sys
 from collections.abc import Sequence
 
 from minibitnet.commands import options
+from minibitnet.commands.streams import (
+    accept_any_input,
+    note,
+    print_piece,
+    read_line,
+    visible,
+)
 from minibitnet.controltokens import Message
-from minibitnet.conversation import PromptTooLongError, Reader, fit
+from minibitnet.conversation import Reader, fit
 from minibitnet.decode import generate
 from minibitnet.tokenizer import Tokenizer
 
@@ -16,15 +28,16 @@ except ImportError:  # not on every system
     pass
 
 PROBE = {"role": "user", "content": "?"}
+TOGETHER = 0.05  # seconds; nobody types the next line so soon
 FULL = "(the context is full: the oldest turns are dropped)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet chat`` takes."""
-    options.add_model(parser)
     parser.add_argument(
         "--system", metavar="TEXT", help="a first message, from the system"
     )
+    options.add_model(parser)
     options.add_sampling(parser)
 
 
@@ -32,37 +45,60 @@ def run(args: argparse.Namespace) -> int:
     """Read questions, write answers, until the end of input."""
     model, tokenizer = options.load_with_tokenizer(args)
     reader = Reader(model)
-    messages: list[Message] = []
-    if args.system:
-        messages.append({"role": "system", "content": args.system})
+    messages: list[Message] = [*options.first_messages(args.system)]
     tokenizer.chat([*messages, PROBE])  # refuses where there is no chat template
-    print("Ctrl-C stops an answer, Ctrl-D leaves.", file=sys.stderr)
+    seed = options.choose_seed(args)
+    options.tell_seed(args, seed)
+    accept_any_input()
+    note("Ctrl-C stops an answer, Ctrl-D leaves.")
     for turn, question in enumerate(iter(ask, None)):
         asked = [*messages, {"role": "user", "content": question}]
         try:
             kept = fit(tokenizer, asked, reader.cache.capacity - 1)
-        except PromptTooLongError as error:
-            print(error, file=sys.stderr)
+        except ValueError as error:  # too long, or no text
+            note(visible(str(error)))
             continue
         if len(kept) < len(asked):
-            print(FULL, file=sys.stderr)
-        answer = write_answer(reader, tokenizer, kept, args, args.seed + turn)
+            note(FULL)
+        answer = write_answer(reader, tokenizer, kept, args, seed + turn)
         messages = [*kept, {"role": "assistant", "content": answer}]
     return 0
 
 
 def ask() -> str | None:
-    """The next question."""
-    prompt = "> " if sys.stdin.isatty() else ""
+    """The next message; None where the input ends."""
+    person = sys.stdin.isatty()
     while True:
         try:
-            if question := input(prompt).strip():
-                return question
+            message = read_message() if person else read_line()
+            if message.strip():
+                return message.strip()
         except EOFError:
-            print(end="\n" if prompt else "")
+            print(end="\n" if person else "")
             return None
         except KeyboardInterrupt:
+            if not person:
+                raise
             print()
+
+
+def read_message() -> str:
+    """What a person types, or pastes: then all lines of it."""
+    lines = [input("> ")]
+    while more_is_there():
+        try:
+            lines.append(input())
+        except EOFError:  # pasted, and Ctrl-D typed behind it
+            break
+    return "\n".join(lines)
+
+
+def more_is_there() -> bool:
+    """Whether another line has come together with the last."""
+    try:
+        return bool(select.select([sys.stdin], [], [], TOGETHER)[0])
+    except (OSError, ValueError):  # not on Windows, where each line is a message
+        return False
 
 
 def write_answer(
@@ -81,9 +117,14 @@ def write_answer(
     pieces = []
     try:
         for piece in tokenizer.stream(reader.note(tokens), after=ids):
-            options.print_piece(piece)
+            print_piece(piece)
             pieces.append(piece)
     except KeyboardInterrupt:
-        print(" ...", end="")
-    print()
+        print(" ...")
+        if not sys.stdin.isatty():
+            raise
+    else:
+        print()
+        new = reader.ids[len(ids) :]
+        options.tell_if_cut_off(new, reader.model, args.max_new_tokens)
     return "".join(pieces)

@@ -8,7 +8,8 @@ from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.checkpoint.inspect import is_tied
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.checkpoint.take import Arrays
-from minibitnet.commands.options import at_least, print_json
+from minibitnet.commands.options import at_least, filled
+from minibitnet.commands.streams import print_json
 from minibitnet.evaluation.costs import count_all, count_weights
 from minibitnet.files.published import CONFIG
 
@@ -22,7 +23,12 @@ which a causal model does not need. MiniCPM's 4.88 GB are printed there as 4.8."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet costs`` takes."""
     add = parser.add_argument
-    add("--model", metavar="DIR_OR_ID", help="which checkpoint (default: that of 2B4T)")
+    add(
+        "--model",
+        type=filled,
+        metavar="DIR_OR_ID",
+        help="which checkpoint (default: that of 2B4T)",
+    )
     add(
         "--context",
         type=at_least(1),

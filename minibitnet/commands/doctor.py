@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from minibitnet.checkpoint import find_directory, load
-from minibitnet.commands.options import print_json
+from minibitnet.commands.options import filled
+from minibitnet.commands.streams import print_json, visible
 from minibitnet.golden.selftest import (
     Check,
     check_answers,
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet doctor`` takes."""
     parser.add_argument(
         "--model",
+        type=filled,
         metavar="DIR_OR_ID",
         help="check this copy of 2B4T's real weights too",
     )
@@ -47,10 +49,10 @@ def run(args: argparse.Namespace) -> int:
         print_json({"machine": machine, "checks": [c._asdict() for c in checks]})
         return 0 if all(check.passed for check in checks) else 1
     for name, found in machine.items():
-        print(f"      {name}: {found}")
+        print(visible(f"      {name}: {found}"))
     status = 0
     for check in all_checks(args.model):
-        print(check.line(), flush=True)
+        print(visible(check.line()), flush=True)
         status |= not check.passed
     return int(status)
 

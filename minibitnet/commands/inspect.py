@@ -1,7 +1,6 @@
 """What a checkpoint holds, and where its bytes go."""
 
 import argparse
-import sys
 from typing import Any
 
 from minibitnet.checkpoint import find_directory
@@ -13,7 +12,8 @@ from minibitnet.checkpoint.inspect import (
     sum_by_kind,
 )
 from minibitnet.checkpoint.open import open_checkpoint
-from minibitnet.commands.options import print_json
+from minibitnet.commands.options import filled
+from minibitnet.commands.streams import note, print_json, visible
 from minibitnet.stories import BUILT_IN
 
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         nargs="?",
+        type=filled,
         default=BUILT_IN,
         metavar="DIR_OR_ID",
         help="which checkpoint (default: the built-in model)",
@@ -58,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
 
 def print_report(report: dict[str, Any]) -> None:
     """Print for people."""
-    print(f"{report['directory']}\n\nconfig")
+    print(f"{visible(report['directory'])}\n\nconfig")
     for key, value in report["config"].items():
-        print(f"  {key:24} {value}")
+        print(visible(f"  {key:24} {value}"))
     total = sum(report["bytes"].values())
     print(f"\nbytes {total:>28,}")
     for part, size in report["bytes"].items():
@@ -68,9 +69,10 @@ def print_report(report: dict[str, Any]) -> None:
     print_shares(report["codes"])
     for tensor in report.get("tensors", ()):
         name, dtype, shape, size = tensor.values()
-        print(f"  {name:52} {dtype:4} {' x '.join(map(str, shape)):>14} {size:>12,}")
+        form = " x ".join(map(str, shape))
+        print(visible(f"  {name:52} {dtype:4} {form:>14} {size:>12,}"))
     for warning in report["warnings"]:
-        print(f"minibitnet: {warning}", file=sys.stderr)
+        note(visible(f"minibitnet: {warning}"))
 
 
 def print_shares(codes: dict[str, Counts]) -> None:

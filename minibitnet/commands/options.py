@@ -1,12 +1,15 @@
 """The options that several commands take."""
 
 import argparse
-import json
-import sys
-from collections.abc import Callable
+import math
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 from minibitnet.checkpoint import load
+from minibitnet.commands.streams import note, visible
 from minibitnet.kernels import KERNELS
 from minibitnet.model import Model
 from minibitnet.stories import BUILT_IN
@@ -15,45 +18,77 @@ from minibitnet.tokenizer import Tokenizer
 SMALL_MODEL = """\
 (The small built-in model, which knows children's stories and nothing else. BitNet b1.58
 2B4T, a download of 1.2 GB: --model microsoft/bitnet-b1.58-2B-4T)"""
-KEPT = {ord("\n"), ord("\t")}
-CONTROLS = {code: "\ufffd" for code in {*range(32), *range(127, 160)} - KEPT}
+LARGEST = 2**31 - 1
+SOON = 1.0  # seconds; who waits longer is told for what
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number from `least` up."""
+def at_least(least: int, most: int = LARGEST) -> Callable[[str], int]:
+    """A type for argparse: a whole number from `least` to `most`."""
 
     def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {least} up, got {text!r}"
-            )
-        return int(text)
+        if text.isdecimal() and len(text) <= 20 and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from {least} to {most}, got {text[:40]!r}"
+        )
 
     return whole
 
 
-def some(text: str) -> tuple[int, ...]:
-    """A type for argparse: whole numbers from 1 up, with commas between."""
-    return tuple(map(at_least(1), text.split(",")))
+def number(expected: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """A type for argparse: a number that fits; neither NaN nor infinite."""
+
+    def real(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value) and fits(value):
+            return value
+        raise argparse.ArgumentTypeError(
+            f"expected a number {expected}, got {text[:40]!r}"
+        )
+
+    return real
+
+
+def some(kind: Callable[[str], int]) -> Callable[[str], tuple[int, ...]]:
+    """A type for argparse: several of a kind, with commas between."""
+    return lambda text: tuple(map(kind, text.split(",")))
+
+
+def filled(text: str) -> str:
+    """A type for argparse: a text that is not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a text, got an empty one")
+    return text
+
+
+NOT_NEGATIVE = number("of 0 or above", lambda x: x >= 0)
+THREADS = at_least(1, 1024)
+LAYERS = at_least(1, 10_000)  # the names of more do not fit in a header
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Which model, and how to compute."""
-    parser.add_argument(
+    add = parser.add_argument_group("model").add_argument
+    add(
         "--model",
+        type=filled,
         default=BUILT_IN,
         metavar="DIR_OR_ID",
         help="a directory with a checkpoint, or a model on the hub "
         "(default: the small model that comes with minibitnet)",
     )
-    parser.add_argument(
+    add(
         "--threads",
-        type=at_least(1),
+        type=THREADS,
         metavar="N",
         help="how many compute at once (default: all cores; all give the same)",
     )
-    parser.add_argument(
+    add(
         "--kernel",
+        choices=KERNELS,
         default="auto",
         metavar="NAME",
         help=f"how to multiply: {', '.join(KERNELS)} (default auto; all give the same)",
@@ -63,17 +98,31 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 # flag, type, default, letter, what it is; by default as 2B4T's generation_config.json
 SAMPLING = (
     ("--max-new-tokens", at_least(0), 256, "N", "how many to write at most (256)"),
-    ("--temperature", float, 0.6, "X", "0 takes the most likely token (0.6)"),
+    ("--temperature", NOT_NEGATIVE, 0.6, "X", "0 takes the most likely token (0.6)"),
     ("--top-k", at_least(0), 0, "K", "draw from the K most likely tokens (all)"),
-    ("--top-p", float, 0.9, "P", "draw from this probability mass (0.9)"),
-    ("--seed", at_least(0), 0, "N", "same seed, same text (0)"),
+    (
+        "--top-p",
+        number("above 0 and at most 1", lambda p: 0 < p <= 1),
+        0.9,
+        "P",
+        "draw from this probability mass (0.9)",
+    ),
+    (
+        "--seed",
+        at_least(0),
+        None,
+        "N",
+        "the same seed, the same text (default: another one each time, "
+        "which is printed on standard error)",
+    ),
 )
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """How to choose tokens."""
+    add = parser.add_argument_group("sampling").add_argument
     for flag, kind, default, letter, what in SAMPLING:
-        parser.add_argument(flag, type=kind, default=default, metavar=letter, help=what)
+        add(flag, type=kind, default=default, metavar=letter, help=what)
 
 
 def sampling(args: argparse.Namespace) -> dict[str, Any]:
@@ -82,11 +131,50 @@ def sampling(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names}
 
 
+def choose_seed(args: argparse.Namespace) -> int:
+    """The seed that was given, or else one drawn at random."""
+    return secrets.randbelow(LARGEST) if args.seed is None else int(args.seed)
+
+
+def tell_seed(args: argparse.Namespace, seed: int) -> None:
+    """Say by which seed a text can be had again, if nobody knows it."""
+    if args.seed is None and args.temperature > 0:
+        note(f"seed {seed}")
+
+
+def first_messages(system: str | None) -> list[dict[str, str]]:
+    """How a conversation begins: with the system's message, if there is one."""
+    return [{"role": "system", "content": system}] if system else []
+
+
+def tell_if_cut_off(tokens: Sequence[int], model: Model, limit: int) -> None:
+    """Say why tokens end where the model had not ended the text."""
+    if not tokens or tokens[-1] in model.config.eos_token_ids:
+        return
+    if len(tokens) == limit:
+        note(f"(cut off after {limit} tokens: --max-new-tokens)")
+    else:
+        note("(cut off: the context is full)")
+
+
+@contextmanager
+def told_if_slow(what: str) -> Iterator[None]:
+    """Say what is being done if it takes more than a moment."""
+    timer = Timer(SOON, note, [what])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def load_model(args: argparse.Namespace) -> tuple[Model, Tokenizer | None]:
     """The model of the options; if it is the built-in one, a line says so."""
     if args.model is BUILT_IN:
-        print(SMALL_MODEL, file=sys.stderr)
-    return load(args.model, kernel=args.kernel, threads=args.threads)
+        note(SMALL_MODEL)
+    with told_if_slow(f"loading {visible(str(args.model))} ..."):
+        return load(args.model, kernel=args.kernel, threads=args.threads)
 
 
 def load_with_tokenizer(args: argparse.Namespace) -> tuple[Model, Tokenizer]:
@@ -104,13 +192,3 @@ def load_with_tokenizer(args: argparse.Namespace) -> tuple[Model, Tokenizer]:
             "put one there (or give token ids to `minibitnet generate --ids`)"
         )
     return model, tokenizer
-
-
-def print_piece(piece: str) -> None:
-    """Print a piece of what a model writes, at once."""
-    print(piece.translate(CONTROLS), end="", flush=True)
-
-
-def print_json(content: object) -> None:
-    """Print for a program to read."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))

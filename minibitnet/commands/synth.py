@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minibitnet.checkpoint.synth import SMALL, write_files
-from minibitnet.commands.options import at_least
+from minibitnet.commands.options import LAYERS, at_least
 from minibitnet.files.published import CONFIG
 from minibitnet.files.writing import new_directory
 from minibitnet.training.vocabulary import (
@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for flag, key, letter in SIZES:
         defaults = f"{SMALL[key]}, or {CONFIG[key]}"
-        add(flag, dest=key, type=at_least(1), metavar=letter, help=defaults)
+        kind = LAYERS if letter == "L" else at_least(1)
+        add(flag, dest=key, type=kind, metavar=letter, help=defaults)
     add("--seed", type=at_least(0), default=0, metavar="N", help="default 0")
     add(
         "--tokenizer",

@@ -18,7 +18,13 @@ import numpy as np
 import minibitnet
 from minibitnet.checkpoint import load
 from minibitnet.checkpoint.configfile import parse_config
-from minibitnet.commands.options import at_least
+from minibitnet.commands.options import (
+    LAYERS,
+    NOT_NEGATIVE,
+    THREADS,
+    at_least,
+    number,
+)
 from minibitnet.config import Config
 from minibitnet.evaluation.score import bits_per_byte
 from minibitnet.files.progress import announce, progress_bar
@@ -37,11 +43,13 @@ from minibitnet.training.vocabulary import train_vocabulary
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+POSITIVE = number("above 0", lambda x: x > 0)
+FRACTION = number("of 0, or from 1e-6 to below 1", lambda x: x == 0 or 1e-6 <= x < 1)
 # flag, type, default, letter, what it is
 OPTIONS = (
     ("--hidden-size", at_least(1), 256, "D", "length of a token's vector"),
     ("--intermediate-size", at_least(1), 688, "F", "length inside the feed-forward"),
-    ("--layers", at_least(1), 6, "L", "blocks"),
+    ("--layers", LAYERS, 6, "L", "blocks"),
     ("--heads", at_least(1), 8, "H", "query heads"),
     ("--kv-heads", at_least(1), 2, "G", "key/value heads"),
     ("--vocab-size", at_least(1), 4096, "V", "tokens, special ones included"),
@@ -49,13 +57,13 @@ OPTIONS = (
     ("--batch-size", at_least(1), 16, "B", "texts of a batch"),
     ("--steps", at_least(1), 1000, "N", "batches in all"),
     ("--warmup", at_least(0), 50, "N", "steps in which the learning rate rises"),
-    ("--peak-lr", float, 3e-3, "X", "learning rate at the start of the first stage"),
-    ("--second-lr", float, 1.5e-3, "X", "learning rate at the start of the second"),
-    ("--decay", float, 0.1, "X", "weight decay at its peak"),
-    ("--clip", float, 1.0, "X", "greatest length of the gradient"),
-    ("--held-out", float, 0.02, "X", "fraction of the documents for validation"),
+    ("--peak-lr", POSITIVE, 3e-3, "X", "learning rate at the start of the first stage"),
+    ("--second-lr", POSITIVE, 1.5e-3, "X", "learning rate at the start of the second"),
+    ("--decay", NOT_NEGATIVE, 0.1, "X", "weight decay at its peak"),
+    ("--clip", POSITIVE, 1.0, "X", "greatest length of the gradient"),
+    ("--held-out", FRACTION, 0.02, "X", "fraction of the documents for validation"),
     ("--seed", at_least(0), 0, "N", "same seed, same weights"),
-    ("--threads", at_least(1), count_threads(None), "N", "how many compute at once"),
+    ("--threads", THREADS, count_threads(None), "N", "how many compute at once"),
     ("--save-every", at_least(1), 100, "N", "steps between saves"),
 )
 HARMLESS = ("--threads", "--save-every")  # the weights do not depend on them

@@ -12,6 +12,7 @@ Examples
 """
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +46,8 @@ def measure_rounds(
 
 def measure_apart(job: Job) -> dict[str, Any]:
     """`measure` in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    quietly = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for us, who then end it
+    with multiprocessing.get_context("spawn").Pool(1, signal.signal, quietly) as pool:
         report = pool.apply(measure, (job,))
         pool.close()
         pool.join()  # leaving the ``with`` would kill it

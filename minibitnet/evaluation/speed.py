@@ -8,8 +8,8 @@ time.
 Notes
 -----
 What would take longer than the user's patience is left out, by a guess from what was
-measured before. The first step after loading is slow and not counted alone: of several
-decode steps the median is taken.
+measured before, and so is what is longer than the model's context. The first step after
+loading is slow and not counted alone: of several decode steps the median is taken.
 """
 
 import time
@@ -56,29 +56,46 @@ def measure(job: Job) -> dict[str, Any]:
     start = time.perf_counter()
     run, config, model = prepare(job)
     report: dict[str, Any] = {"load": time.perf_counter() - start}
-    ids = np.random.default_rng(0).integers(0, config.vocab_size, 4096)
+    room = count_room(config)
+    count = min(room, max((SHORT, *job.prefill)))
+    ids = np.random.default_rng(0).integers(0, config.vocab_size, count)
     rate = 1 / min(time_steps(run, ids, 0, job.patience))  # the first step is slow
-    short = ids[: min(SHORT, config.max_position_embeddings)]
+    short = ids[:SHORT]
     if len(short) / rate < job.patience:
         rate = len(short) / clock(run, short, 0)
-    report["prefill"], report["decode"] = {}, {}
+    report["prefill"] = {}
     for T in job.prefill:
-        if T / rate < job.patience and T <= config.max_position_embeddings:
+        if T / rate < job.patience and T <= room:
             rate = report["prefill"][T] = T / clock(run, ids[:T], 0)
     report["memory"] = peak_memory()  # before the caches of long contexts
-    seconds: list[float] = []
-    for context in job.decode:
-        if not seconds or min(seconds) < job.patience:
-            length = min(context, longest(config))
-            seconds = list(time_steps(run, ids, length, job.patience))
-            report["decode"][context] = 1 / float(np.median(seconds))
-    report["stages"] = {} if model is None else time_stages(model, ids[: len(seconds)])
+    report["decode"], steps = measure_decode(job, run, ids, room)
+    report["stages"] = {} if model is None else time_stages(model, ids[:steps])
     return report
 
 
-def longest(config: Config) -> int:
-    """The longest context that leaves room for what is written."""
-    return config.max_position_embeddings - TOKENS
+def measure_decode(
+    job: Job, run: Run, ids: I64, room: int
+) -> tuple[dict[int, float], int]:
+    """Tokens a second for each length of the text so far; the steps of the last.
+
+    ids (T,)
+    """
+    rates: dict[int, float] = {}
+    seconds: list[float] = []
+    for context in job.decode:
+        if context <= room and (not seconds or min(seconds) < job.patience):
+            length = min(context, room - TOKENS)  # room for what is written
+            seconds = list(time_steps(run, ids, length, job.patience))
+            rates[context] = 1 / float(np.median(seconds))
+    return rates, max(1, len(seconds))
+
+
+def count_room(config: Config) -> int:
+    """The longest context of a model, if that is enough to measure it."""
+    room = config.max_position_embeddings
+    if room < TOKENS:
+        raise ValueError(f"context must be {TOKENS} or more to be measured, got {room}")
+    return room
 
 
 def clock(run: Run, ids: I64, length: int) -> float:

@@ -28,8 +28,8 @@ def unwritten(shape: tuple[int, ...]) -> F32:
     # np.zeros asks for huge pages, and one number would take a whole one
     try:
         memory = mmap.mmap(-1, 4 * prod(shape))
-    except (AttributeError, OSError, ValueError):  # pragma: no cover  (a browser)
-        return np.zeros(shape, np.float32)
+    except (AttributeError, OSError, OverflowError, ValueError):
+        return np.zeros(shape, np.float32)  # in a browser; or it says what is too large
     return np.frombuffer(memory, np.float32).reshape(shape)
 
 

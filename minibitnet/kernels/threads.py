@@ -8,7 +8,12 @@ order: how many threads there were cannot be seen from the result.
 BLAS has threads of its own and is held to one. It would cut each of our blocks, which
 are made to fit a core's cache, into parts so small that its threads mostly wait for
 each other; and where another process wants the same cores, they wait a hundred times
-longer than they compute.
+longer than they compute. How many it has belongs to the whole process. So where several
+threads of Python compute at once, the first of them takes BLAS's threads away and the
+last gives them back.
+
+A forked child has all the memory of its parent and none of the threads. It starts its
+own; to wait for those of the parent would be to wait for ever.
 
 References
 ----------
@@ -24,16 +29,20 @@ Examples
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
 from itertools import pairwise
+from threading import Lock, get_ident
 from typing import Any, TypeVar
 
 import numpy as np
 
 Result = TypeVar("Result")
 _threads: ContextVar[int] = ContextVar("threads", default=1)
+_lock = Lock()  # of the two below
+_inside: list[int] = []  # the threads of Python that want BLAS to have one
+_hold = ExitStack()  # what holds it to one while there are any
 
 
 @contextmanager
@@ -50,12 +59,18 @@ def use_threads(threads: int) -> Iterator[None]:
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread inside the ``with``, where threadpoolctl is installed."""
-    blas = _find_blas()
-    if blas is None:
+    thread = get_ident()
+    with _lock:
+        if not _inside and (blas := _find_blas()):
+            _hold.callback(_restore, blas, blas.limit(limits=1))
+        _inside.append(thread)
+    try:
         yield
-        return
-    with blas.limit(limits=1):
-        yield
+    finally:
+        with _lock:
+            _inside.remove(thread)
+            if not _inside:
+                _hold.close()
 
 
 def split(
@@ -104,3 +119,32 @@ def _find_blas() -> Any:
     except ImportError:
         return None
     return ThreadpoolController().select(user_api="blas")
+
+
+def _disown(blas: Any) -> None:
+    """Let any thread set how many BLAS has: threadpoolctl 3.8 lets one at a time."""
+    for library in blas.lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
+
+
+def _restore(blas: Any, limits: Any) -> None:
+    """Give BLAS its threads back, whichever thread took them."""
+    _disown(blas)
+    limits.restore_original_limits()
+    _disown(blas)
+
+
+def _start_anew() -> None:
+    """Forget, in a forked child, the threads that only its parent has."""
+    _pool.cache_clear()
+    _inside[:] = [thread for thread in _inside if thread == get_ident()]
+    if not _inside:
+        _hold.close()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch  (not on Windows)
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_start_anew
+    )

@@ -1,25 +1,29 @@
+import argparse
 import importlib
-import io
 import json
 import os
 import re
-import select
+import shutil
 import signal
 import subprocess
-import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from process import POSIX, command
 from test_tokenizer import directory as tokenizer_directory  # noqa: F401
 
 import minibitnet as mb
-from minibitnet import cli
+from minibitnet import cli, startup
 from minibitnet.cli import main
-from minibitnet.commands import bench, chat, doctor, download, options
+from minibitnet.commands import bench, doctor, download, options, streams
 from minibitnet.commands.inspect import print_shares
 from minibitnet.evaluation import costs
 from minibitnet.files.published import CONFIG, HUB_ID
+from minibitnet.files.tensorfile import read_tensors, spec_of, write_tensors
 from minibitnet.golden.selftest import Check
 from minibitnet.tokenizer import load_tokenizer
 
@@ -40,90 +44,28 @@ def run(capsys, *argv):
     return status, out, err
 
 
-def test_generate_writes_the_prompt_and_what_follows(capsys, speaking):
-    words = ("generate", "hello", "--model", speaking, "--max-new-tokens", 5)
-    status, out, err = run(capsys, *words)
-    model, tokenizer = mb.load(speaking)
-    ids, as_2b4t = tokenizer.encode("hello"), {"temperature": 0.6, "top_p": 0.9}
-    tokens = mb.generate(model, ids, max_new_tokens=5, **as_2b4t)
-    text = "".join(tokenizer.stream(tokens)).translate(options.CONTROLS)
-    assert (status, out) == (0, f"hello{text}\n")
-    assert "tokens read" in err
-    assert "then 4 in" in err
-
-
-def test_what_could_upset_a_terminal_is_not_printed(capsys):
-    options.print_piece("a\x1b[2Jb\tc\r\nd\x7f\x9be\xe9")
-    assert capsys.readouterr().out == "a\ufffd[2Jb\tc\ufffd\nd\ufffd\ufffde\xe9"
-
-
-def test_generate_as_json(capsys, speaking):
-    words = ("generate", "hello", "--model", speaking, "--max-new-tokens", 3, "--json")
-    report = json.loads(run(capsys, *words, "--temperature", 0)[1])
-    model, tokenizer = mb.load(speaking)
-    ids = tokenizer.encode("hello")
-    assert report["ids"] == ids
-    assert report["new_ids"] == list(mb.generate(model, ids, max_new_tokens=3))
-    assert report["text"] == "".join(tokenizer.stream(report["new_ids"]))
-    assert report["seconds"] == sorted(report["seconds"])
-
-
-def test_generate_reads_and_writes_ids_without_a_tokenizer(capsys, checkpoint):
-    words = (
-        "generate",
-        "--ids",
-        "1, 2 3",
-        "--model",
-        checkpoint,
-        "--max-new-tokens",
-        4,
-        "--temperature",
-        0,
-    )
-    status, out, _ = run(capsys, *words)
-    expected = list(mb.generate(mb.load(checkpoint)[0], [1, 2, 3], max_new_tokens=4))
-    assert (status, out.split()) == (0, [str(token) for token in expected])
-
-
-def test_generate_of_one_token_has_no_speed(capsys, checkpoint):
-    words = ("generate", "--ids", "1", "--model", checkpoint, "--max-new-tokens", 1)
-    _, out, err = run(capsys, *words)
-    assert len(out.split()) == 1
-    assert err.endswith(" s\n")
-
-
-def test_generate_of_nothing_says_so(capsys, checkpoint):
-    words = ("generate", "--ids", "1", "--model", checkpoint, "--max-new-tokens", 0)
-    assert run(capsys, *words) == (0, "\n", "no tokens written\n")
-
-
-def test_without_a_model_it_is_the_built_in_one_and_a_line_says_so(capsys):
-    words = ("generate", "--ids", "5", "--max-new-tokens", 1, "--temperature", 0)
-    status, out, err = run(capsys, *words)
-    [expected] = mb.generate(mb.load()[0], [5], max_new_tokens=1)
-    assert (status, out) == (0, f"{expected} \n")
-    assert err.startswith(options.SMALL_MODEL)
-
-
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--ids", "1,x"], "--ids must be whole numbers"),
-        (["--ids", "-1"], "--ids must be whole numbers"),
-        (["--ids", ""], "ids must be at least one"),
+        (["--ids", "1,x"], "--ids: expected whole numbers with commas"),
+        (["--ids", "-1"], "--ids: expected whole numbers"),
+        (["--ids", ""], "--ids: expected whole numbers"),
         (["--ids", "97"], "ids must be from 0 to 96, got 97"),
         (["--ids", "1 " * 65], "room for 64, got 65"),
-        (["--ids", "1", "--kernel", "fast"], "kernel must be one of"),
-        (["--ids", "1", "--threads", "0"], "--threads: must be a whole number from 1"),
-        (["--ids", "1", "--threads", "1.5"], "--threads: must be a whole number"),
-        (["--ids", "1", "--top-p", "2"], "top_p must be above 0"),
-        (["--ids", "1", "--temperature", "nan"], "temperature must be 0 or above"),
-        (["--ids", "1", "--temperature", "x"], "--temperature: invalid float value"),
-        (["--ids", "1", "--max-new-tokens", "-1"], "--max-new-tokens: must be"),
-        (["--ids", "1", "--seed", "-1"], "--seed: must be a whole number from 0 up"),
+        (["--ids", "1", "--kernel", "fast"], "--kernel: invalid choice: 'fast'"),
+        (["--ids", "1", "--threads", "0"], "--threads: expected a whole number from 1"),
+        (["--ids", "1", "--threads", "1.5"], "--threads: expected a whole"),
+        (["--ids", "1", "--top-p", "2"], "--top-p: expected a number above 0"),
+        (["--ids", "1", "--temperature", "nan"], "--temperature: expected a number of"),
+        (["--ids", "1", "--temperature", "x"], "--temperature: expected a number"),
+        (["--ids", "1", "--max-new-tokens", "-1"], "--max-new-tokens: expected"),
+        (["--ids", "1", "--seed", "-1"], "--seed: expected a whole number from 0 to"),
         (["--ids", "1", "hello"], "not allowed with argument --ids"),
         (["hello"], "text needs a tokenizer"),
-        ([], "arguments TEXT --ids is required (see minibitnet generate --help)"),
+        (
+            [],
+            "arguments TEXT --file --ids is required (see minibitnet generate --help)",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(capsys, checkpoint, words, complaint):
@@ -137,17 +79,22 @@ def test_a_users_mistake_is_one_line_and_status_2(capsys, checkpoint, words, com
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["bench", "--rounds", "0"], "--rounds: must be a whole number from 1 up"),
-        (["bench", "--threads", "2,0"], "--threads: must be a whole number from 1 up"),
-        (["bench", "--threads", ""], "--threads: must be a whole number"),
-        (["bench", "--prefill", "16,-1"], "--prefill: must be a whole number"),
-        (["bench", "--decode", "16,,2"], "--decode: must be a whole number"),
+        (["bench", "--rounds", "0"], "--rounds: expected a whole number from 1 to"),
+        (
+            ["bench", "--threads", "2,0"],
+            "--threads: expected a whole number from 1 to 1024",
+        ),
+        (["bench", "--threads", ""], "--threads: expected a whole number"),
+        (["bench", "--prefill", "16,-1"], "--prefill: expected a whole number"),
+        (["bench", "--decode", "16,,2"], "--decode: expected a whole number"),
         (["bench", "--ways", "auto,cuda"], "--ways must be of auto, masks"),
-        (["costs", "--context", "0"], "--context: must be a whole number from 1 up"),
-        (["synth", "x", "--layers", "0"], "--layers: must be a whole number"),
-        (["train", "x", "--out", "y", "--batch-size", "0"], "--batch-size: must be"),
+        (["costs", "--context", "0"], "--context: expected a whole number from 1 to"),
+        (
+            ["synth", "x", "--layers", "0"],
+            "--layers: expected a whole number from 1 to 10000",
+        ),
+        (["train", "x", "--out", "y", "--batch-size", "0"], "--batch-size: expected"),
         (["dance"], "invalid choice: 'dance'"),
-        ([], "the following arguments are required: COMMAND"),
     ],
 )
 def test_a_number_that_cannot_be_is_named_by_its_option(capsys, words, complaint):
@@ -168,7 +115,7 @@ def test_every_command_has_its_line_in_the_help_and_the_table(capsys):
     )
     modules = {file.stem for file in Path(options.__file__).parent.glob("[!_]*.py")}
     assert set(listed) == modules
-    assert [*cli.COMMANDS, "options"] == listed
+    assert [*cli.COMMANDS, "options", "streams"] == listed
     for name in cli.COMMANDS:
         assert re.search(rf"^ +{name} +\w+", out, re.MULTILINE)
 
@@ -179,78 +126,6 @@ def test_every_command_tells_what_it_takes(capsys, name):
         main([name, "--help"])
     out = capsys.readouterr().out
     assert cli.COMMANDS[name].__doc__.split("\n")[0].split()[0] in out
-
-
-def test_chat_answers_each_question_from_the_whole_conversation(
-    capsys, speaking, monkeypatch
-):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n\n  the world  \n"))
-    words = ("chat", "--model", speaking, "--system", "Say.", "--max-new-tokens", 5)
-    status, out, _ = run(capsys, *words, "--temperature", 0)
-    model, tokenizer = mb.load(speaking)
-    messages, answers = [{"role": "system", "content": "Say."}], []
-    for question in ("hello", "the world"):
-        messages.append({"role": "user", "content": question})
-        tokens = mb.generate(model, tokenizer.chat(messages), max_new_tokens=5)
-        answers.append("".join(tokenizer.stream(tokens)))
-        messages.append({"role": "assistant", "content": answers[-1]})
-    text = "\n".join(answers).translate(options.CONTROLS)
-    assert (status, out) == (0, f"{text}\n")
-
-
-def test_chat_drops_the_oldest_turns_when_the_context_is_full(
-    capsys, speaking, monkeypatch
-):
-    questions = 6 * ["the whole wide world"]
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(questions)))
-    seen = []
-    whole = chat.fit
-
-    def noted(tokenizer, messages, room):
-        seen.append((len(messages), len(whole(tokenizer, messages, room))))
-        return whole(tokenizer, messages, room)
-
-    monkeypatch.setattr(chat, "fit", noted)
-    words = ("chat", "--model", speaking, "--max-new-tokens", 2)
-    status, _, err = run(capsys, *words)
-    dropped = [before - after for before, after in seen]
-    assert (status, err.count(chat.FULL)) == (0, sum(map(bool, dropped)))
-    assert any(dropped)
-    # what was dropped is not in the next turn: one question and one answer more
-    assert [before for before, _ in seen[1:]] == [after + 2 for _, after in seen[:-1]]
-
-
-def test_chat_goes_on_after_a_question_that_is_too_long(capsys, speaking, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("hello " * 99 + "\nhello\n"))
-    status, out, err = run(capsys, "chat", "--model", speaking, "--max-new-tokens", 9)
-    assert status == 0
-    assert "there is room for" in err
-    assert out.strip()
-
-
-def test_ctrl_c_at_the_prompt_asks_again(monkeypatch):
-    answers = [KeyboardInterrupt, "  ", "hello", EOFError]
-
-    def answer(prompt):
-        found = answers.pop(0)
-        if isinstance(found, str):
-            return found
-        raise found
-
-    monkeypatch.setattr("builtins.input", answer)
-    assert chat.ask() == "hello"
-    assert chat.ask() is None
-
-
-def test_an_interrupted_answer_stays_in_the_conversation(capsys, speaking, monkeypatch):
-    def interrupted(*args, **kwargs):
-        yield 50
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(chat, "generate", interrupted)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\nhello\n"))
-    status, out, _ = run(capsys, "chat", "--model", speaking)
-    assert (status, out.count(" ...\n")) == (0, 2)
 
 
 def test_inspect_tells_where_the_bytes_go(capsys, checkpoint):
@@ -387,6 +262,7 @@ def test_interrupting_is_not_a_traceback(capsys, monkeypatch, checkpoint):
     monkeypatch.setattr("minibitnet.commands.generate.generate", interrupted)
     status, _, err = run(capsys, "generate", "--ids", "1", "--model", checkpoint)
     assert (status, err) == (130, "\n")
+    assert signal.getsignal(signal.SIGINT) is startup.leave  # for a second Ctrl-C
 
 
 def test_bench_has_a_row_for_each_way_and_number_of_threads(capsys, checkpoint):
@@ -474,10 +350,6 @@ def test_costs_counts_the_arrays_that_a_checkpoint_has(capsys, checkpoint):
     assert report["cache of 10 tokens"] == costs.cache_size(config, 10)
 
 
-def command(*words):
-    return [sys.executable, "-m", "minibitnet", *map(str, words)]
-
-
 def test_a_reader_that_leaves_early_is_no_error(checkpoint):
     words = command("inspect", checkpoint, "--tensors")
     env = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
@@ -493,47 +365,116 @@ def test_the_module_is_the_command():
     assert text == f"minibitnet {mb.__version__}\n"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs a terminal")
-def test_ctrl_c_stops_the_answer_and_ctrl_d_leaves(tmp_path):
-    main(["synth", str(tmp_path / "model"), "--context", "8192"])
-    words = command("chat", "--model", tmp_path / "model", "--max-new-tokens", 8000)
-    with Terminal(words) as terminal:
-        terminal.wait_for(b"> ")
-        terminal.type(b"hello\n")
-        terminal.wait_for(b"hello\r\n")
-        terminal.wait_for(b"")  # the answer has begun; at full length it takes long
-        terminal.process.send_signal(signal.SIGINT)
-        terminal.wait_for(b" ...\r\n> ")
-        terminal.type(b"\x04")
-        assert terminal.process.wait(30) == 0
+def test_without_a_command_it_tells_which_there_are(capsys):
+    status, out, err = run(capsys)
+    assert (status, out) == (2, "")
+    assert {*cli.COMMANDS} <= {line.split()[0] for line in err.splitlines() if line}
 
 
-class Terminal:
-    """A process that believes it talks to a person."""
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(13, "Permission denied", "a\x1bb"), "a\\x1bb: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("what now"), "what now"),
+        (MemoryError(), "out of memory"),
+        (MemoryError("Unable to allocate 9 TiB"), "out of memory: Unable to all"),
+        (ValueError("two\nlines\x9b"), "two\\nlines\\x9b"),
+        (OverflowError("too large"), "too large"),
+        (ValueError("x" * 5000), "x" * 1000 + " ...\n"),
+    ],
+)
+def test_an_error_is_one_line_that_steers_no_terminal(
+    capsys, monkeypatch, checkpoint, error, line
+):
+    def fail(*args, **kwargs):
+        raise error
 
-    def __init__(self, words):
-        self.ours, theirs = os.openpty()
-        # an interrupt inside coverage's own lock would leave it locked for ever
-        env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
-        self.process = subprocess.Popen(
-            words, stdin=theirs, stdout=theirs, stderr=theirs, env=env
-        )
-        os.close(theirs)
+    monkeypatch.setattr("minibitnet.commands.generate.generate", fail)
+    status, _, err = run(capsys, "generate", "--ids", "1", "--model", checkpoint)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith(f"minibitnet: {line}")
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *exception):
-        self.process.kill()
-        self.process.wait()
-        os.close(self.ours)
+NUMERIC = {*"NXKPDFLHGVTBS", "T,T", "S,S", "N,N", "SECONDS"}
+NO_NUMBERS = [
+    *("-1", "nan", "inf", "-inf", "1e999", "0x10", "1.5e", "", " ", "1" * 5000),
+    "x\x1b[2J",
+]
 
-    def type(self, keys):
-        os.write(self.ours, keys)
 
-    def wait_for(self, text):
-        seen = b""
-        while not seen or text not in seen:
-            ready, _, _ = select.select([self.ours], [], [], 30)
-            assert ready, f"waited for {text}, saw {seen}"
-            seen += os.read(self.ours, 1)
+def options_with_numbers():
+    for name, module in cli.COMMANDS.items():
+        parser = argparse.ArgumentParser()
+        module.add_arguments(parser)
+        for action in parser._actions:
+            if action.option_strings and action.metavar in NUMERIC:
+                yield name, action.option_strings[0]
+
+
+@pytest.mark.parametrize(("name", "flag"), [*options_with_numbers()])
+def test_every_number_has_a_range(name, flag):
+    for text in NO_NUMBERS:
+        with pytest.raises(ValueError, match=f"^{flag}: expected a ") as refused:
+            cli.make_parser().parse_args([name, f"{flag}={text}"])
+        assert len(str(refused.value)) < 200
+
+
+def test_two_minus_signs_are_no_value(capsys):
+    status, _, err = run(capsys, "generate", "hello", "--model=--")
+    assert (status, err) == (2, "minibitnet: --model: expected a value, got '--'\n")
+
+
+@pytest.mark.parametrize("words", [("--foo",), ("a", "b")])
+def test_what_a_command_does_not_know_is_refused_with_its_own_help(capsys, words):
+    status, _, err = run(capsys, "inspect", *words)
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"unrecognized arguments: {words[-1]} (see minibitnet inspect --help)" in err
+    status, _, err = run(capsys, "--foo")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "unrecognized arguments: --foo (see minibitnet --help)" in err
+
+
+def test_names_in_a_file_steer_no_terminal(capsys, checkpoint, tmp_path):
+    evil = "\x1b]0;owned\x07\x9b31m\r\nok"
+    tensors = read_tensors(checkpoint / "model.safetensors")
+    arrays = {t.name: t.array for t in tensors.values()} | {evil: np.zeros(1, np.uint8)}
+    specs = {name: spec_of(array) for name, array in arrays.items()}
+    write_tensors(tmp_path / "model.safetensors", specs, lambda name: [arrays[name]])
+    shutil.copy(checkpoint / "config.json", tmp_path)
+    for words in (("--tensors",), ("--tensors", "--json")):
+        status, out, err = run(capsys, "inspect", tmp_path, *words)
+        assert "owned" in out + err
+        assert not {*map(ord, out + err)} & {*streams.CONTROLS} - {ord("\n")}
+
+
+posix = pytest.mark.skipif(not POSIX, reason="needs signals")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_signal_ends_a_command_without_a_traceback(checkpoint, sent, status):
+    # an interrupt inside coverage's own lock would leave it locked for ever
+    env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
+    words = command("bench", "--model", checkpoint, "--ways", "auto", "--rounds", 9999)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=-3, env=env)
+    time.sleep(3)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, b"Traceback" in err) == (status, False)
+
+
+def test_sigterm_cleans_up_on_its_way(monkeypatch):
+    cli.take_signals()
+    with pytest.raises(SystemExit) as stop:
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.value.code == 143
+
+
+def test_outside_the_main_thread_signals_are_left_alone():
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(cli.take_signals).result()
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -33,6 +35,32 @@ def test_a_short_prompt_fits_in_a_short_context(tmp_path):
     write_checkpoint(tmp_path, short)
     report = measure(Job(tmp_path, "blas", 1, (4,), (2,), patience=60))
     assert report["prefill"].keys() == {4}
+
+
+def test_a_prompt_of_any_length_that_fits_is_read_whole(checkpoint, monkeypatch):
+    read = []
+    config = replace(mb.load(checkpoint)[0].config, max_position_embeddings=5000)
+    ready = (lambda ids, length: read.append(len(ids)), config, None)
+    monkeypatch.setattr(speed, "prepare", lambda job: ready)
+    report = measure(Job(checkpoint, "blas", 2, (4500,), (6000,), patience=1e9))
+    assert report["prefill"].keys() == {4500}
+    assert max(read) == 4500
+    assert report["decode"] == {}  # 6000 are more than the context
+
+
+def test_without_a_decode_step_there_are_stages_all_the_same(checkpoint):
+    report = measure(Job(checkpoint, "blas", 1, (4,), (65,), patience=60))
+    assert report["decode"] == {}
+    assert report["stages"]
+
+
+def test_a_context_too_short_to_measure_is_refused(tmp_path):
+    write_checkpoint(tmp_path, SMALL | {"max_position_embeddings": 4})
+    with pytest.raises(ValueError, match="context must be 5 or more"):
+        measure(Job(tmp_path, "blas", 1, (2,), (2,), patience=60))
+    write_checkpoint(tmp_path / "enough", SMALL | {"max_position_embeddings": 5})
+    report = measure(Job(tmp_path / "enough", "blas", 1, (2,), (2,), patience=60))
+    assert report["decode"].keys() == {2}
 
 
 def test_what_would_take_too_long_is_left_out(checkpoint, monkeypatch):

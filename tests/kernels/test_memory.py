@@ -40,3 +40,9 @@ def test_where_nobody_counts_there_is_no_peak(monkeypatch):
 
     monkeypatch.setattr(memory, "open", no_such_file, raising=False)
     assert peak_memory() is None
+
+
+@pytest.mark.parametrize("shape", [(2**40, 2**20), (2**60, 2**60)])
+def test_what_no_machine_has_room_for_is_refused(shape):
+    with pytest.raises((MemoryError, ValueError), match=r"allocate|dimension|too big"):
+        unwritten(shape)

@@ -1,5 +1,11 @@
+import os
+import signal
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +13,13 @@ from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info
 
 from minibitnet.kernels import threads
-from minibitnet.kernels.threads import count_threads, split, use_threads
+from minibitnet.kernels.threads import (
+    count_threads,
+    one_blas_thread,
+    split,
+    use_threads,
+)
+from minibitnet.model import forward
 
 
 def blas_threads():
@@ -92,3 +104,110 @@ def test_without_threadpoolctl_blas_keeps_its_threads(monkeypatch):
         assert blas_threads() == before
         assert len(split(lambda *part: part, 9)) == 2
     threads._find_blas.cache_clear()
+
+
+def in_a_forked_child(work):
+    """Whether a child does some work and leaves within a while."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if work() else 1
+        finally:
+            os._exit(status)
+    for _ in range(600):
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status == 0
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+def cut(n):
+    with use_threads(n):
+        return split(lambda *part: part, 6) == [(0, 3), (3, 6)]
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own():
+    assert cut(2)
+    assert in_a_forked_child(lambda: cut(2))
+    assert in_a_forked_child(lambda: in_a_forked_child(lambda: cut(2)))
+    assert cut(2)
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_does_not_wait_for_those_who_computed_when_it_was_made():
+    before, inside, leave = blas_threads(), threading.Event(), threading.Event()
+
+    def compute():
+        with one_blas_thread():
+            inside.set()
+            leave.wait(30)
+
+    other = threading.Thread(target=compute)
+    other.start()
+    inside.wait(30)
+    assert in_a_forked_child(lambda: blas_threads() == before and cut(2))
+    with one_blas_thread():  # who forked is inside, and so is its child
+        assert in_a_forked_child(lambda: blas_threads() == {1} and cut(2))
+    assert blas_threads() == {1}
+    leave.set()
+    other.join()
+    assert blas_threads() == before
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_last_who_computes_gives_blas_its_threads_back(first):
+    before = blas_threads()
+    for _ in range(2):  # and afterwards another thread may take them
+        pools = [ThreadPoolExecutor(1) for _ in range(2)]
+        holds = [one_blas_thread() for _ in pools]
+        for pool, hold in zip(pools, holds, strict=True):
+            pool.submit(hold.__enter__).result()
+            assert blas_threads() == {1}
+        pools[first].submit(holds[first].__exit__, None, None, None).result()
+        assert blas_threads() == {1}
+        pools[1 - first].submit(holds[1 - first].__exit__, None, None, None).result()
+        assert blas_threads() == before
+
+
+def test_what_is_forgotten_in_a_child():
+    pool = threads._pool(2)
+    threads._lock.acquire()
+    threads._inside.append(-1)  # a thread that the child does not have
+    threads._start_anew()
+    assert threads._pool(2) is not pool
+    assert threads._inside == []
+    assert not threads._lock.locked()
+
+
+def test_each_release_of_threadpoolctl_is_made_to_forget_whose_blas_is():
+    class Old:
+        pass
+
+    class New:
+        def clear_controlling_thread(self, force):
+            forced.append(force)
+
+    forced = []
+    threads._disown(SimpleNamespace(lib_controllers=[Old(), New()]))
+    assert forced == [True]
+
+
+def test_a_model_computes_the_same_in_several_threads_of_python(model):
+    before, ids = blas_threads(), [1, 2, 3, 4]
+    for n in (1, 2, 3):
+        shared = replace(model, threads=n)
+        expected = forward(shared, ids)
+        with ThreadPoolExecutor(3) as pool:
+            for logits in pool.map(forward, 30 * [shared], 30 * [ids]):
+                assert_array_equal(logits, expected)
+        assert blas_threads() == before
