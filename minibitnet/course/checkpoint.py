@@ -76,6 +76,18 @@ def matrix_from_start(content: Bytes) -> NDArray[np.float32]:
     return bf16.widen(data.view(np.uint16)).reshape(shape)
 
 
+def matrix_of_swapped_bytes(content: Bytes) -> NDArray[np.float32]:
+    """The higher byte taken for the first."""
+    data, shape = _data(content)
+    return bf16.widen(data.view(np.uint16).byteswap()).reshape(shape)
+
+
+def matrix_in_lower_half(content: Bytes) -> NDArray[np.float32]:
+    """Widened without a shift."""
+    data, shape = _data(content)
+    return data.view(np.uint16).astype(np.uint32).view(np.float32).reshape(shape)
+
+
 def matrix_transposed(content: Bytes) -> NDArray[np.float32]:
     """Columns for rows."""
     data, shape = _data(content)
@@ -98,6 +110,10 @@ check_matrix = Exercise(
         "place of eight.": matrix_as_float16,
         "You read the bits as whole numbers. Widen them: shift left by 16 and view as "
         "float32.": matrix_of_bits,
+        "You have the two bytes of a number the wrong way round. The lower one is "
+        "first.": matrix_of_swapped_bytes,
+        "Your 16 bits are the lower half of the float32. They are the upper one: shift "
+        "left by 16.": matrix_in_lower_half,
         "Your data begin 8 bytes too early: the length stands in front of the header "
         "and does not count itself.": matrix_from_header,
         "You read from the start of the file. Offsets count from the end of the header."
@@ -105,5 +121,5 @@ check_matrix = Exercise(
         "You filled the matrix column by column. It lies row by row."
         "": matrix_transposed,
     },
-    cases=[(make_file((2, 3), 0),), (make_file((3, 5), 1),)],
+    cases=[(make_file((2, 3), 0),), (make_file((3, 5), 1),), (make_file((4, 4), 2),)],
 )

@@ -74,6 +74,11 @@ TINY_TWICE = np.where(TINY == np.float32(1e-6), np.float32(2e-6), LAST_BITS)
 NEGATIVE = -np.abs(RIGHT)
 ONE = np.where(np.arange(20).reshape(5, 4) == 13, RIGHT * np.float32(1.0002), RIGHT)
 BROKEN = np.where(np.arange(5)[:, None] >= 2, np.float32(np.nan), LAST_BITS)
+TWO = np.isin(np.arange(20).reshape(5, 4), (6, 13))
+BROKEN_TWICE = np.where(TWO, np.float32(np.nan), LESS)
+# At the tolerance is not above it; in float32, where 1/4 is no rounding
+EDGE = np.array([[4, 0, -1], [0, -8, 2], [1, 1, 1]], np.float32)
+AT_EDGE = EDGE + np.array([[0, 1, 0], [2, 0, 0], [0, 0, 0.5]], np.float32)
 
 
 def first(right: F32, port: F32, tolerance: float) -> int:
@@ -121,6 +126,36 @@ def first_without_nan(right: F32, port: F32, tolerance: float) -> int:
     return int(far.argmax()) if far.any() else -1
 
 
+def first_past_nan(right: F32, port: F32, tolerance: float) -> int:
+    """The largest difference of those that are numbers."""
+    sizes = np.where(np.isnan(port), 0, np.abs(port - right)).max(axis=1)
+    far = sizes > tolerance * np.abs(right).max(axis=1)
+    return int(far.argmax()) if far.any() else -1
+
+
+def first_of_all_numbers(right: F32, port: F32, tolerance: float) -> int:
+    """The largest of all stages for each."""
+    far = ~(np.abs(port - right).max(axis=1) <= tolerance * np.abs(right).max())
+    return int(far.argmax()) if far.any() else -1
+
+
+def last(right: F32, port: F32, tolerance: float) -> int:
+    """The last in place of the first."""
+    n = first(right[::-1], port[::-1], tolerance)
+    return n if n == -1 else len(right) - 1 - n
+
+
+def first_of_any(right: F32, port: F32, tolerance: float) -> int:
+    """The first, even where no stage is wrong."""
+    return max(first(right, port, tolerance), 0)
+
+
+def first_counted_from_one(right: F32, port: F32, tolerance: float) -> int:
+    """Stages counted from one."""
+    n = first(right, port, tolerance)
+    return n if n == -1 else n + 1
+
+
 def largest(right: F32, port: F32, tolerance: float) -> int:
     """The largest difference in place of the first."""
     if first(right, port, tolerance) == -1:
@@ -158,6 +193,13 @@ check_first = Exercise(
         "A difference may be below zero, too.": first_signed,
         "NaN passes your comparison: it is neither above nor below. Ask whether the "
         "difference is small, and turn that round.": first_without_nan,
+        "nanmax passes over what is not a number, and a NaN is as wrong as can be."
+        "": first_past_nan,
+        "You measure by the largest of all stages. Each has its own measure."
+        "": first_of_all_numbers,
+        "That is the last wrong stage. Look for the first.": last,
+        "Where no stage is wrong, return -1. argmax of nothing is 0.": first_of_any,
+        "You count stages from one. The first is 0.": first_counted_from_one,
         "That is the largest difference. Look for the first: what comes after is "
         "wrong anyway.": largest,
         "Last bits differ where a port adds in another precision. That is what the "
@@ -171,6 +213,8 @@ check_first = Exercise(
         (TINY, TINY_TWICE, 1e-4),
         (NEGATIVE, NEGATIVE * np.float32(1 + 1e-6), 1e-4),
         (RIGHT, ONE, 1e-4),
+        (RIGHT, BROKEN_TWICE, 1e-4),
+        (EDGE, AT_EDGE, 0.25),
     ],
 )
 check_port_d = Exercise(

@@ -7,5 +7,5 @@ scale = 0.6
 
 
 def codes(W):
-    gamma = max(np.abs(W).mean(), 1e-5)
-    return np.clip(np.rint(W / gamma), -1, 1).astype(np.int8)
+    scale = np.abs(W).mean()
+    return np.clip(np.rint(W / scale), -1, 1).astype(np.int8)
