@@ -12,7 +12,9 @@ F32 = NDArray[np.float32]
 rng = np.random.default_rng(2)
 TWO_SIZES = np.array([[0.5, -1.0, 0.25, 0.1], [5.0, 0.1, -2.5, 1.0]], np.float32)
 ZEROS = np.array([[0.0, 0.0, 0.0], [1.0, -1.0, 0.3]], np.float32)
-TINY = np.array([[4e-6, -2e-6, 1e-6], [0.0, 3e-7, -9e-6]], np.float32)  # below 1e-5
+TINY = np.array(
+    [[4e-6, -2e-6, 1e-6], [0.0, 3e-7, -9.9646e-6]], np.float32
+)  # below 1e-5
 TIES = np.array([[127.0, 0.5, 1.5, 2.5, -0.5]], np.float32)
 LOUDNESS = np.array([[1], [20], [0.01]], np.float32)
 RANDOM = rng.standard_normal((3, 7), np.float32) * LOUDNESS

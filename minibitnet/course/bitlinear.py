@@ -14,8 +14,9 @@ rng = np.random.default_rng(5)
 LOUDNESS = np.array([[1], [8], [0.1]], np.float32)
 TOKENS = rng.standard_normal((3, 10), np.float32) * LOUDNESS
 WEIGHTS = rng.integers(-1, 2, (4, 10), np.int8)
-MORE = 3 * rng.standard_normal((4, 33), np.float32)
-MORE_WEIGHTS = rng.integers(-1, 2, (6, 33), np.int8)
+# Sums beyond 2048, above which float16 holds no odd number
+MORE = 3 * rng.standard_normal((4, 300), np.float32) + 1
+MORE_WEIGHTS = rng.choice(np.array([-1, 0, 1, 1, 1], np.int8), (6, 300))
 
 
 def _parts(x: F32, w_codes: Codes) -> tuple[F32, F32]:
@@ -58,6 +59,12 @@ def output_in_8_bits(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
     return (x_codes @ w_codes.T).astype(np.float32) * (x_scale * w_scale)
 
 
+def output_in_float16(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
+    """Sums that are rounded."""
+    acc, x_scale = _parts(x, w_codes)
+    return acc.astype(np.float16) * (x_scale * w_scale)
+
+
 def output_in_float64(
     x: F32, w_codes: Codes, w_scale: np.float32
 ) -> NDArray[np.float64]:
@@ -90,6 +97,8 @@ check_output = Exercise(
         "": output_of_divided_codes,
         "Your sums are int8 and overflow. ternary_matmul adds up as int32."
         "": output_in_8_bits,
+        "Your sums are float16, which holds whole numbers only up to 2048."
+        "": output_in_float16,
         "The numbers are right, but not float32: int32 times float32 is float64 in "
         "NumPy. Leave the integers by acc.astype(np.float32).": output_in_float64,
         "You never rounded x. That is near, and not the same: the model was trained "

@@ -14,7 +14,7 @@ LOWEST = np.array([[-128, 3]], np.int8), np.array([[-1, 1], [1, 0]], np.int8)
 WIDE = rng.integers(-128, 128, (2, 12), np.int8), rng.integers(-1, 2, (3, 12), np.int8)
 LONG = (
     np.stack([np.full(400, 127), rng.integers(-128, 128, 400)]).astype(np.int8),
-    np.stack([np.ones(400), rng.integers(-1, 2, 400)]).astype(np.int8),
+    np.stack([np.ones(400), -np.ones(400), rng.integers(-1, 2, 400)]).astype(np.int8),
 )
 TOKEN = rng.integers(-128, 128, (1, 5), np.int8), rng.integers(-1, 2, (4, 5), np.int8)
 

@@ -13,8 +13,8 @@ Numbers = NDArray[np.float64]
 rng = np.random.default_rng(12)
 LOGITS = np.log(np.array([0.5, 0.1, 0.25, 0.15]))
 MORE = 2 * rng.standard_normal((2, 9))
-LOUD = np.array([800.0, 798.0, 801.0, 799.0])  # exp overflows, in float64 as well
-FAINT = LOUD - 1700  # exp is 0
+LOUD = np.array([4000.0, -900.0, 4001.0, 0.0])  # exp overflows, in float64 as well
+FAINT = np.array([-900.0, -902.0, -899.0, -901.0])  # exp is 0
 
 
 def probs(logits: Numbers, temperature: float, top_p: float) -> Numbers:
@@ -81,6 +81,11 @@ def probs_naive(logits: Numbers, temperature: float, top_p: float) -> Numbers:
     return out if 0 < powers.sum() < np.inf else np.full_like(out, np.nan)
 
 
+def probs_by_mean(logits: Numbers, temperature: float, top_p: float) -> Numbers:
+    """The mean taken off, or the smallest: what is far above it still overflows."""
+    return probs_naive(logits - logits.mean(), temperature, top_p)
+
+
 def probs_of_nothing(logits: Numbers, temperature: float, top_p: float) -> Numbers:
     """What a cut of NaN leaves."""
     return np.nan_to_num(probs_naive(logits, temperature, top_p))
@@ -127,6 +132,8 @@ check_probs = Exercise(
         "": probs_left_sorted,
         "exp of a large logit is infinity, and of a very small one 0. Take the largest "
         "off first: it changes nothing else.": (probs_naive, probs_of_nothing),
+        "The largest logit may be far above the mean and the smallest, and exp of the "
+        "rest is infinity. Take the largest off.": probs_by_mean,
         "You left out the token that reaches top_p. It is the last one kept."
         "": probs_cut_short,
         "What is kept must add up to one again.": probs_not_whole,

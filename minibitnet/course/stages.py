@@ -78,7 +78,9 @@ TWO = np.isin(np.arange(20).reshape(5, 4), (6, 13))
 BROKEN_TWICE = np.where(TWO, np.float32(np.nan), LESS)
 # At the tolerance is not above it; in float32, where 1/4 is no rounding
 EDGE = np.array([[4, 0, -1], [0, -8, 2], [1, 1, 1]], np.float32)
-AT_EDGE = EDGE + np.array([[0, 1, 0], [2, 0, 0], [0, 0, 0.5]], np.float32)
+AT_EDGE = EDGE + np.array([[-1, 0, 0], [0, 2, 0], [0, 0, 0.5]], np.float32)
+PAST_EDGE = EDGE + np.array([[1.2, 0, 0], [0, 0, 0], [1, 1, 1]], np.float32)
+LOUD_OFF = LAST_BITS * np.array([[1], [1.001], [1], [1], [2]], np.float32)
 
 
 def first(right: F32, port: F32, tolerance: float) -> int:
@@ -130,6 +132,19 @@ def first_past_nan(right: F32, port: F32, tolerance: float) -> int:
     """The largest difference of those that are numbers."""
     sizes = np.where(np.isnan(port), 0, np.abs(port - right)).max(axis=1)
     far = sizes > tolerance * np.abs(right).max(axis=1)
+    return int(far.argmax()) if far.any() else -1
+
+
+def first_beside_port(right: F32, port: F32, tolerance: float) -> int:
+    """By the numbers of the port, which may be wrong."""
+    return first(port, right, tolerance)
+
+
+def first_beside_square(right: F32, port: F32, tolerance: float) -> int:
+    """By the largest square."""
+    far = ~(
+        np.abs(port - right).max(axis=1) <= tolerance * np.square(right).max(axis=1)
+    )
     return int(far.argmax()) if far.any() else -1
 
 
@@ -195,6 +210,10 @@ check_first = Exercise(
         "difference is small, and turn that round.": first_without_nan,
         "nanmax passes over what is not a number, and a NaN is as wrong as can be."
         "": first_past_nan,
+        "You measure by the port's numbers, which may be wrong. Take the right ones."
+        "": first_beside_port,
+        "You measure by the largest square. Take the largest absolute value."
+        "": first_beside_square,
         "You measure by the largest of all stages. Each has its own measure."
         "": first_of_all_numbers,
         "That is the last wrong stage. Look for the first.": last,
@@ -215,6 +234,8 @@ check_first = Exercise(
         (RIGHT, ONE, 1e-4),
         (RIGHT, BROKEN_TWICE, 1e-4),
         (EDGE, AT_EDGE, 0.25),
+        (EDGE, PAST_EDGE, 0.25),
+        (RIGHT, LOUD_OFF, 1e-4),
     ],
 )
 check_port_d = Exercise(

@@ -67,6 +67,11 @@ def join_every_left(ids: Ids, left: int, right: int, new: int) -> Ids:
     return np.where(ids == left, new, ids)
 
 
+def join_but_last(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """The last pair never looked at."""
+    return np.append(join(ids[:-1], left, right, new), ids[-1:])
+
+
 def join_and_keep(ids: Ids, left: int, right: int, new: int) -> Ids:
     """The right one left standing."""
     follows = np.append(ids[1:] == right, False)
@@ -131,6 +136,7 @@ check_join = Exercise(
         "You join right with left behind it. It is left with right behind it."
         "": join_either_way,
         "You took the pair out. Put new in its place.": join_to_nothing,
+        "You never look at the last pair. It ends the array.": join_but_last,
         "You replace every left. Only one with right behind it is joined."
         "": join_every_left,
         "The right one of the pair is still there. Two tokens become one."
@@ -142,7 +148,7 @@ check_join = Exercise(
         (np.array([3, 3, 3, 4]), 3, 3, 8),
         (np.array([4]), 3, 3, 8),
         (np.array([3, 4, 4]), 3, 4, 3),
-        (np.array([11, 2, 1, 23, 1, 2, 31, 2]), 1, 2, 300),
+        (np.array([11, 2, 1, 23, 31, 2, 1, 2]), 1, 2, 300),
         (rng.integers(0, 3, 30), 0, 2, 128_000),
         (rng.integers(0, 3, 30), 1, 1, 7),
     ],
