@@ -12,9 +12,10 @@ Examples
 >>> right = np.array([[1.0, 2.0, 4.0], [5.0, 3.0, 8.0]])
 >>> print(difference(2 * right, right))
 Every number is 2 times the right one.
-The first at [0, 0]: expected 1, got 2.
->>> print(difference(right[::-1], right))
-The right rows, in another order.
+expected [[1. 2. 4.] [5. 3. 8.]]
+got [[ 2. 4. 8.] [10. 6. 16.]]
+>>> print(difference(np.tile(right, (4, 1))[::-1], np.tile(right, (4, 1))))
+The right rows, shifted by one place.
 The first at [0, 0]: expected 1, got 5.
 """
 
@@ -61,6 +62,8 @@ def difference(found: Array, right: Array) -> str:
     """How an array of numbers differs from the right one, in at most five lines."""
     if found.shape != right.shape:
         return of_shape(found, right)
+    if same(found, right):
+        return f"The right numbers, as {found.dtype}. Expected {right.dtype}."
     lines = [kind_of(found, right)]
     small = found.dtype.itemsize < 4 or found.dtype.kind == "u"
     if small and not np.can_cast(right.dtype, found.dtype):

@@ -151,12 +151,13 @@ class Exercise:
         """What is to be said of the results of a function in the first cases."""
         expected = self.values(self.right)[: len(found)]
         pairs = list(zip(found, expected, strict=True))
-        wrong_cases = [n for n, pair in enumerate(pairs) if not same(*pair)]
-        other_dtype = self.dtype and any(a.dtype != b.dtype for a, b in pairs)
+        differ = [n for n, pair in enumerate(pairs) if not same(*pair)]
+        if self.dtype:
+            differ += [n for n, (a, b) in enumerate(pairs) if a.dtype != b.dtype]
         note = f"It writes into {', '.join(sorted(written))}, which is not its own."
-        if not wrong_cases and not other_dtype:
+        if not differ:
             return Verdict(True, f"Right. But: {note}") if written else RIGHT
-        n = next(iter(wrong_cases), 0)
+        n = differ[0]
         text = self.named(found, expected)
         if text is None:
             kind, *numbers = difference(*pairs[n]).split("\n")
@@ -198,7 +199,7 @@ class Exercise:
     def told(self, case: tuple[Any, ...]) -> str:
         """What a function was given, in one line."""
         pairs = zip(self.names(), case, strict=False)
-        return one_line("For " + ", ".join(argument(*pair) for pair in pairs) + ".")
+        return cut("For " + ", ".join(argument(*pair) for pair in pairs) + ".")
 
 
 def argument(name: str, value: Any) -> str:
@@ -249,8 +250,12 @@ def no_numbers(value: Any) -> str:
 
 def one_line(text: str) -> str:
     """Text for one line: no breaks, no control characters, not too long."""
-    line = " ".join(text.split())
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    text = " ".join(text.split())
+    return cut("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
+
+
+def cut(line: str) -> str:
+    """A line that is not too long."""
     return line if len(line) <= LINE else f"{line[:LINE]}..."
 
 

@@ -89,10 +89,6 @@ check_unpack = Exercise(
     mistakes={
         "You took the four codes of a byte for four neighbouring rows. They are R rows "
         "apart: concatenate the bands.": unpack_neighbours,
-        "You took the four codes of a byte for four neighbouring columns. They are R "
-        "rows apart: concatenate the bands.": unpack_columns,
-        "Your bands stand side by side. They stand one below the other: R bytes make "
-        "4 R rows.": unpack_wide,
         "You left the bits above a code on. Take the lowest two: & 3.": unpack_unmasked,
         "A code has two bits: shift by 0, 2, 4, 6.": unpack_single_bits,
         "Your bands come in the wrong order. The first is in the lowest two bits."
@@ -100,6 +96,10 @@ check_unpack = Exercise(
         "You forgot to take 1 off: 0, 1, 2 stand for -1, 0, +1.": unpack_stored,
         "uint8 has no -1: what is 0 has become 255. Make int8 of it first."
         "": unpack_unsigned,
+        "You took the four codes of a byte for four neighbouring columns. They are R "
+        "rows apart: concatenate the bands.": unpack_columns,
+        "Your bands stand side by side. They stand one below the other: R bytes make "
+        "4 R rows.": unpack_wide,
         "You read two bits as a signed number. They are code + 1."
         "": unpack_two_s_complement,
     },

@@ -65,7 +65,10 @@ def turned_by_inverse(x: F32, position: int, theta: float) -> F32:
 
 def turned_by_one_pair(x: F32, position: int, theta: float) -> F32:
     """Pairs counted from one."""
-    return turned(x, position * theta ** (-2 / len(x)), theta)
+    angles = _angles(len(x), position, theta) * theta ** (-2 / len(x))
+    a, b = np.split(x, 2)
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.concatenate([a * cos - b * sin, b * cos + a * sin])
 
 
 def turned_and_mirrored(x: F32, position: int, theta: float) -> F32:

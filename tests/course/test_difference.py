@@ -64,7 +64,9 @@ def test_overflow_is_told_by_its_bits():
     for dtype, factor, bits in ((np.int8, 1, 8), (np.int16, 300, 16)):
         wrapped = (right * factor).astype(dtype)
         said = difference(wrapped, right * factor)
-        assert said.startswith(f"Numbers are off by multiples of 2**{bits}: {bits} bits")
+        assert said.startswith(
+            f"Numbers are off by multiples of 2**{bits}: {bits} bits"
+        )
         assert f"Yours are {np.dtype(dtype)}, the right ones int32." in said
     unsigned = difference(CODES.astype(np.uint8), CODES)
     assert "Yours are uint8, the right ones int8." in unsigned
@@ -110,3 +112,9 @@ def test_what_has_no_shape_is_an_object():
     given = np.zeros(2)
     as_array(given)[0] = 1
     assert given[0] == 0
+
+
+def test_one_number_that_is_not_zero_makes_no_factor():
+    right = np.array([0, 0, 3, 0])
+    assert difference(2 * right, right).startswith("Different: 1 of 4")
+    assert difference(np.array([1, 2, 0]), np.array([1, 2, 5])).startswith("Different")
