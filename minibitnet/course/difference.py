@@ -77,6 +77,20 @@ def difference(found: Array, right: Array) -> str:
     return "\n".join(lines)
 
 
+def of_value(found: Array, right: Array) -> str:
+    """What is said of a wrong value: not enough to copy the right one from it."""
+    if found.shape != right.shape:
+        kind = f"a list of {right.size} numbers" if right.ndim else "one number"
+        return f"Expected {kind}."
+    if not np.isfinite(found).all():
+        return "It is not finite."
+    if right.ndim:
+        return f"{np.sum(equal(found, right))} of {right.size} numbers are right."
+    if found == -right:
+        return "The sign is wrong."
+    return "It is too large." if found > right else "It is too small."
+
+
 def shown(value: Any) -> str:
     """A number or a short array, in a line."""
     return " ".join(np.array2string(np.asarray(value), precision=7).split())

@@ -36,6 +36,7 @@ from minibitnet.course.difference import (
     Array,
     as_array,
     difference,
+    of_value,
     same,
     shown,
 )
@@ -140,12 +141,7 @@ class Exercise:
             return wrong(no_numbers(answer))
         if same(found, right):
             return RIGHT
-        if found.shape != right.shape:
-            kind = (
-                "one number" if right.ndim == 0 else f"a list of {len(right)} numbers"
-            )
-            return wrong(f"Expected {kind}.")
-        return wrong(self.named([found], [right]) or "It is another value.")
+        return wrong(self.named([found], [right]) or of_value(found, right))
 
     def judge(self, found: list[Array], written: set[str]) -> Verdict:
         """What is to be said of the results of a function in the first cases."""

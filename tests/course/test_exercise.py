@@ -1,5 +1,6 @@
 """What a check says: of an answer that is there, right, wrong, or stops."""
 
+import math
 import re
 from functools import partial
 
@@ -111,13 +112,17 @@ def test_values_are_judged_without_telling_them():
     check = Exercise(right=12, mistakes={"That is a dozen too many.": 24})
     assert check(12.0).right
     assert repr(check(24)) == "Not right. That is a dozen too many."
-    assert repr(check(13)) == "Not right. It is another value."
+    assert repr(check(13)) == "Not right. It is too large."
+    assert repr(check(-13.5)) == "Not right. It is too small."
+    assert repr(check(-12)) == "Not right. The sign is wrong."
+    assert repr(check(math.nan)) == "Not right. It is not finite."
     assert repr(check([12])) == "Not right. Expected one number."
     assert "got str" in repr(check("layers.0.attn_weights"))
     assert "It is None" in repr(check(None))
     assert "got function" in repr(check(doubled))
     several = Exercise(right=[3, 1, 2])
     assert several((3, 1, 2)).right
+    assert repr(several([3, 2, 1])) == "Not right. 1 of 3 numbers are right."
     assert repr(several(3)) == "Not right. Expected a list of 3 numbers."
 
 
