@@ -26,7 +26,9 @@ def make_file(shape: tuple[int, int], seed: int) -> Bytes:
     content : ndarray of shape (n,), uint8
         Its bytes.
     """
-    values = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    loudness = 10.0 ** rng.integers(-9, 10, (shape[0], 1))  # float16 is too small for it
+    values = (rng.standard_normal(shape) * loudness).astype(np.float32)
     data = bf16.narrow(values).tobytes()
     entry = {"dtype": "BF16", "shape": shape, "data_offsets": [0, len(data)]}
     page = json.dumps({"a": entry}).encode()
