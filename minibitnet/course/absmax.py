@@ -101,6 +101,11 @@ def codes_half_up(x: F32) -> F32:
     return np.floor(x * (127 / _largest(x)) + 0.5)
 
 
+def codes_half_added(x: F32) -> F32:
+    """0.5 added, then cut off."""
+    return np.trunc(x * (127 / _largest(x)) + 0.5)
+
+
 def codes_down(x: F32) -> F32:
     """Rounding down."""
     return np.floor(x * (127 / _largest(x)))
@@ -142,6 +147,8 @@ check_codes = Exercise(
         "becomes 127.": (codes_to_128, codes_beyond_127, codes_around_128),
         "There is no scale. The largest of each token becomes 127.": codes_unscaled,
         "You did not round: a code is a whole number.": codes_unrounded,
+        "You add 0.5 and cut off, which is wrong for negative numbers. Use np.rint."
+        "": codes_half_added,
         "You round down. Round to the nearest.": codes_down,
         "You round halves up. np.rint rounds them to the even neighbour: 0.5 and -0.5 "
         "become 0.": codes_half_up,

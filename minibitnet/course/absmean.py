@@ -74,6 +74,11 @@ def codes_half_up(W: F32) -> F32:
     return np.clip(np.floor(W / np.abs(W).mean() + 0.5), -1, 1)
 
 
+def codes_half_added(W: F32) -> F32:
+    """0.5 added, then cut off."""
+    return np.clip(np.trunc(W / np.abs(W).mean() + 0.5), -1, 1)
+
+
 def codes_down(W: F32) -> F32:
     """Rounding down."""
     return np.clip(np.floor(W / np.abs(W).mean()), -1, 1)
@@ -136,6 +141,8 @@ check_codes = Exercise(
         "as PyTorch does: 0.5 becomes 0, 1.5 becomes 2, then 1.": codes_half_away,
         "You round halves up. np.rint rounds them to the even neighbour: -0.5 and 0.5 "
         "become 0.": codes_half_up,
+        "You add 0.5 and cut off, which is wrong for negative numbers. Use np.rint."
+        "": codes_half_added,
         "You round down. Round to the nearest: -0.2 becomes 0.": codes_down,
         "You have a scale for each row. There is one for the matrix.": codes_by_row,
         "You have a scale for each column. There is one for the matrix."

@@ -53,6 +53,13 @@ def output_of_divided_codes(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
     return acc / x_scale * w_scale
 
 
+def output_of_one_scale(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
+    """The largest of all tokens for each."""
+    scale = np.abs(x).max() / np.float32(127)
+    x_codes = np.rint(x / scale).astype(np.int8)
+    return ternary_matmul(x_codes, w_codes).astype(np.float32) * (scale * w_scale)
+
+
 def output_in_8_bits(x: F32, w_codes: Codes, w_scale: np.float32) -> F32:
     """Sums that overflow."""
     x_codes, x_scale = quantize_activations(x)
@@ -93,6 +100,8 @@ check_output = Exercise(
         "You forgot w_scale: every layer is then too loud or too quiet by a factor of "
         "its own.": output_unscaled,
         "You forgot x_scale, which is another one for each token.": output_of_codes,
+        "You have one scale for all tokens. quantize_activations makes one for each."
+        "": output_of_one_scale,
         "You divide by x_scale. A scale always multiplies codes."
         "": output_of_divided_codes,
         "Your sums are int8 and overflow. ternary_matmul adds up as int32."

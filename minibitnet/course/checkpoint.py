@@ -27,7 +27,9 @@ def make_file(shape: tuple[int, int], seed: int) -> Bytes:
         Its bytes.
     """
     rng = np.random.default_rng(seed)
-    loudness = 10.0 ** rng.integers(-9, 10, (shape[0], 1))  # float16 is too small for it
+    loudness = 10.0 ** rng.integers(
+        -9, 10, (shape[0], 1)
+    )  # float16 is too small for it
     values = (rng.standard_normal(shape) * loudness).astype(np.float32)
     data = bf16.narrow(values).tobytes()
     entry = {"dtype": "BF16", "shape": shape, "data_offsets": [0, len(data)]}
@@ -123,9 +125,9 @@ check_matrix = Exercise(
         "You filled the matrix column by column. It lies row by row."
         "": matrix_transposed,
     },
-    # The header of the last is not filled up with spaces.
+    # Headers of 72 bytes, once without a space at their end, and of 80
     cases=[
         (make_file(shape, seed),)
-        for seed, shape in enumerate([(2, 3), (3, 5), (4, 4), (10, 500)])
+        for seed, shape in enumerate([(2, 3), (3, 5), (4, 4), (10, 500), (100, 100)])
     ],
 )

@@ -161,12 +161,13 @@ class Exercise:
         return wrong(f"{text}\n{note}" if written else text, self.picture(n, *pairs[n]))
 
     def named(self, found: list[Array], expected: list[Array]) -> str | None:
-        """What to say, if the answer is a known mistake."""
+        """What to say, if the answer is one known mistake and no other."""
+        hints = []
         for hint, variants in self.mistakes.items():
-            for mistake in variants if isinstance(variants, tuple) else (variants,):
-                if fits(found, self.values(mistake), expected):
-                    return hint
-        return None
+            several = variants if isinstance(variants, tuple) else (variants,)
+            if any(fits(found, self.values(m), expected) for m in several):
+                hints.append(hint)
+        return hints[0] if len(hints) == 1 else None
 
     def picture(self, n: int, found: Array, right: Array) -> Callable[[], Any] | None:
         """What draws the case in which an answer first differs."""

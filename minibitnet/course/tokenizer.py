@@ -105,6 +105,14 @@ def prompt_in_pieces(content: str) -> list[int]:
     return [*TOKENIZER.encode(""), *(i for p in pieces for i in _ids(p))]
 
 
+def _blanks_off(content: str) -> str:
+    return content.strip(" ")
+
+
+def _breaks_off(content: str) -> str:
+    return content.strip("\n")
+
+
 def _ids(piece: str) -> list[int]:
     return TOKENIZER.encode(piece, bos=False)
 
@@ -172,7 +180,7 @@ check_prompt = Exercise(
             lambda content, strip=strip: TOKENIZER.encode(
                 f"User: {strip(content)}<|eot_id|>Assistant: "
             )
-            for strip in (str, str.lstrip, str.rstrip)
+            for strip in (str, str.lstrip, str.rstrip, _blanks_off, _breaks_off)
         ),
         "You encoded the pieces apart. Joined first, they have other ids."
         "": prompt_in_pieces,

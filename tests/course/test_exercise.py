@@ -91,6 +91,21 @@ def test_what_is_wrong_before_an_answer_stops_is_said():
     assert CHECK(stopping).text == "Not right. You squared."
 
 
+def test_what_may_be_several_mistakes_is_called_none():
+    zero = np.zeros(3)
+    check = Exercise(
+        right=np.cos,
+        mistakes={"You took the sine.": np.sin, "You took the tangent.": np.tan},
+        cases=[(zero,), (zero + 1,)],
+    )
+    assert check(np.sin).text == "Not right. You took the sine."
+
+    def stopping(x):
+        return np.sin(x) if not x.any() else 1 / 0
+
+    assert check(stopping).text.startswith("Not right. All numbers are 0.")
+
+
 def test_what_is_no_array_of_numbers_is_said_to_be_none():
     assert "Expected numbers, as one array, got tuple of object." in repr(
         CHECK(lambda x: (x, 1))
