@@ -117,8 +117,12 @@ def codes_not_clipped(W: F32) -> F32:
 check_scale = Exercise(
     right=0.6,
     mistakes={
-        "That is the largest weight: absmax, which is for activations.": 1.0,
-        "That is the mean with the signs. Take absolute values first.": -0.2,
+        "That is the largest weight: absmax, which is for activations.": 1.2,
+        "That is the mean with the signs. Take absolute values first.": -0.3,
+        "That is the median, the middle one. The mean is the sum divided by how many "
+        "there are.": 0.5,
+        "That is the root of the mean square. Take the mean of the absolute values."
+        "": 0.5**0.5,
         "That is the sum of the absolute values. Divide by how many there are.": 2.4,
     },
 )

@@ -91,48 +91,60 @@ def first(right: F32, port: F32, tolerance: float) -> int:
     return -1
 
 
+def _first(far: NDArray[np.bool_]) -> int:
+    return int(far.argmax()) if far.any() else -1
+
+
+def _largest(stages: F32) -> F32:
+    return np.abs(stages).max(axis=1)
+
+
 def first_absolute(right: F32, port: F32, tolerance: float) -> int:
     """The tolerance not relative to the size of the stage."""
-    far = np.abs(right - port).max(axis=1) > tolerance
-    return int(far.argmax()) if far.any() else -1
+    return _first(_largest(right - port) > tolerance)
+
+
+def first_absolute_with_nan(right: F32, port: F32, tolerance: float) -> int:
+    """The same, but NaN is seen."""
+    return _first(~(_largest(right - port) <= tolerance))
 
 
 def first_of_means(right: F32, port: F32, tolerance: float) -> int:
     """The mean of the differences."""
     mean = np.abs(port - right).mean(axis=1)
-    far = ~(mean <= tolerance * np.abs(right).max(axis=1))
-    return int(far.argmax()) if far.any() else -1
+    return _first(~(mean <= tolerance * _largest(right)))
 
 
 def first_beside_maximum(right: F32, port: F32, tolerance: float) -> int:
     """The largest number, which may be small where all are negative."""
-    far = ~(np.abs(port - right).max(axis=1) <= tolerance * right.max(axis=1))
-    return int(far.argmax()) if far.any() else -1
+    return _first(~(_largest(port - right) <= tolerance * right.max(axis=1)))
 
 
 def first_each(right: F32, port: F32, tolerance: float) -> int:
     """Each number beside itself, so that tiny ones are looked at too closely."""
-    far = (~(np.abs(port - right) <= tolerance * np.abs(right))).any(axis=1)
-    return int(far.argmax()) if far.any() else -1
+    return _first((~(np.abs(port - right) <= tolerance * np.abs(right))).any(axis=1))
 
 
 def first_signed(right: F32, port: F32, tolerance: float) -> int:
     """Differences below zero not seen."""
-    far = ~((port - right).max(axis=1) <= tolerance * np.abs(right).max(axis=1))
-    return int(far.argmax()) if far.any() else -1
+    return _first(~((port - right).max(axis=1) <= tolerance * _largest(right)))
 
 
 def first_without_nan(right: F32, port: F32, tolerance: float) -> int:
     """A comparison that NaN passes."""
-    far = np.abs(port - right).max(axis=1) > tolerance * np.abs(right).max(axis=1)
-    return int(far.argmax()) if far.any() else -1
+    return _first(_largest(port - right) > tolerance * _largest(right))
 
 
 def first_past_nan(right: F32, port: F32, tolerance: float) -> int:
     """The largest difference of those that are numbers."""
     sizes = np.where(np.isnan(port), 0, np.abs(port - right)).max(axis=1)
-    far = sizes > tolerance * np.abs(right).max(axis=1)
-    return int(far.argmax()) if far.any() else -1
+    return _first(sizes > tolerance * _largest(right))
+
+
+def first_past_some_nan(right: F32, port: F32, tolerance: float) -> int:
+    """The same, but where all are NaN."""
+    sizes = np.nanmax(np.abs(port - right), axis=1)
+    return _first(~(sizes <= tolerance * _largest(right)))
 
 
 def first_beside_port(right: F32, port: F32, tolerance: float) -> int:
@@ -142,16 +154,13 @@ def first_beside_port(right: F32, port: F32, tolerance: float) -> int:
 
 def first_beside_square(right: F32, port: F32, tolerance: float) -> int:
     """By the largest square."""
-    far = ~(
-        np.abs(port - right).max(axis=1) <= tolerance * np.square(right).max(axis=1)
-    )
-    return int(far.argmax()) if far.any() else -1
+    squares = np.square(right).max(axis=1)
+    return _first(~(_largest(port - right) <= tolerance * squares))
 
 
 def first_of_all_numbers(right: F32, port: F32, tolerance: float) -> int:
     """The largest of all stages for each."""
-    far = ~(np.abs(port - right).max(axis=1) <= tolerance * np.abs(right).max())
-    return int(far.argmax()) if far.any() else -1
+    return _first(~(_largest(port - right) <= tolerance * np.abs(right).max()))
 
 
 def last(right: F32, port: F32, tolerance: float) -> int:
@@ -175,7 +184,7 @@ def largest(right: F32, port: F32, tolerance: float) -> int:
     """The largest difference in place of the first."""
     if first(right, port, tolerance) == -1:
         return -1
-    return int(np.argmax(np.abs(port - right).max(axis=1)))
+    return int(np.argmax(_largest(port - right)))
 
 
 def first_exact(right: F32, port: F32, tolerance: float) -> int:
@@ -198,7 +207,7 @@ check_first = Exercise(
     right=first,
     mistakes={
         "The tolerance is relative to the largest number of the stage: some stages are "
-        "loud.": first_absolute,
+        "loud.": (first_absolute, first_absolute_with_nan),
         "That is the mean of the differences. One number far off is enough."
         "": first_of_means,
         "The largest number of a stage is meant without its sign."
@@ -208,8 +217,10 @@ check_first = Exercise(
         "A difference may be below zero, too.": first_signed,
         "NaN passes your comparison: it is neither above nor below. Ask whether the "
         "difference is small, and turn that round.": first_without_nan,
-        "nanmax passes over what is not a number, and a NaN is as wrong as can be."
-        "": first_past_nan,
+        "nanmax passes over what is not a number, and a NaN is as wrong as can be.": (
+            first_past_nan,
+            first_past_some_nan,
+        ),
         "You measure by the port's numbers, which may be wrong. Take the right ones."
         "": first_beside_port,
         "You measure by the largest square. Take the largest absolute value."

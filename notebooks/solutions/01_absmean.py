@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# 0.2, 1.0, 0.6 and 0.6 make 2.4; there are four.
+# 0.2, 1.2, 0.4 and 0.6 make 2.4; there are four.
 scale = 0.6
 
 
