@@ -111,9 +111,11 @@ def test_what_is_no_array_of_numbers_is_said_to_be_none():
     assert "Expected numbers, as one array, got tuple of object." in repr(
         CHECK(lambda x: (x, 1))
     )
-    assert "It is None: is there a return?" in repr(CHECK(lambda x: None))
+    nothing = CHECK(lambda x: None)
+    assert repr(nothing) == "Not right. It is None: is there a return?"
     assert "got str" in repr(CHECK(str))
-    assert "got ndarray of bool" in repr(CHECK(lambda x: x > 0))
+    flags = CHECK(lambda x: x > 0)
+    assert "one array, got ndarray of bool." in repr(flags)
     assert "Expected a function (its name, not a call of it), got ndarray." in repr(
         CHECK(doubled(ROW))
     )
@@ -202,13 +204,15 @@ def test_what_an_answer_returns_is_kept_as_it_was():
 
 def test_warnings_say_nothing_more():
     check = Exercise(right=doubled, cases=[(np.array([0.0, 1.0]),)])
-    assert "NaN or infinite: 1 of 2 numbers." in check(lambda x: x / x).text
+    said = check(lambda x: x / x).text
+    assert said.startswith("Not right. NaN or infinite: 1 of 2 numbers.")
 
 
 def test_how_numpy_was_set_makes_no_difference():
     with np.errstate(all="raise"):
         assert CHECK(doubled).right
-        assert "NaN or infinite" in CHECK(lambda x: x / 0).text
+        said = CHECK(lambda x: x / 0).text
+    assert said.startswith("Not right. NaN or infinite: 2 of 2 numbers.")
 
 
 def test_texts_are_arguments_too():
