@@ -1,5 +1,5 @@
 # `make check`, `make test` and `make site` are what CI runs; and the course, from the wheel.
-.PHONY: check course damage format notebooks same site test
+.PHONY: check course damage format mutants notebooks same site test
 
 check:
 	ruff check .
@@ -29,6 +29,10 @@ course:
 	rm -rf build/course
 	minibitnet course build/course --no-jupyter
 	jupyter execute --timeout=120 build/course/*.ipynb
+
+# Change every answer of the course in every small way: no check may be fooled.
+mutants:
+	python tools/mutate_solutions.py
 
 # Make the notebooks anew from their sources, notebooks/*.py.
 notebooks:

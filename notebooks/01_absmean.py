@@ -195,8 +195,8 @@ np.rint(halves), np.sign(halves) * np.floor(np.abs(halves) + 0.5)
 #
 # **1.** What is the scale of this matrix? Do it on paper.
 # ```
-#  0.2  -1.0
-#  0.6  -0.6
+#  0.2  -1.2
+#  0.4  -0.6
 # ```
 
 # %%

@@ -154,7 +154,7 @@ codes * scale, codes / scale
 # %% [markdown]
 # ## Exercises
 #
-# **1.** The largest number of a token is 2.0. What is the code of -0.8? On paper.
+# **1.** The largest number of a token is 2.0. What is the code of -1.7? On paper.
 
 # %%
 from minibitnet.course.absmax import check_code, check_codes

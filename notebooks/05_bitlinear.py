@@ -202,7 +202,7 @@ check_value(answer)
 
 # %% [markdown]
 # **2.** Write the BitLinear yourself, from `quantize_activations` and `ternary_matmul`: `x` (T, N) float32, `w_codes` (M, N),
-# and one `w_scale`.
+# and one `w_scale`, to (T, M) float32.
 
 # %%
 from minibitnet.absmax import quantize_activations

@@ -233,7 +233,8 @@ answer = ...
 check_head(answer)
 
 # %% [markdown]
-# **2.** Write it for one token: `q` (H, d), `keys` and `values` (G, S, d), to what is gathered, (H, d). A loop over heads is fine.
+# **2.** Write it for one token: `q` (H, d), `keys` and `values` (G, S, d), to what is gathered, (H, d). A loop over heads is fine. Scores may be
+# in the ten thousands.
 
 # %%
 def gathered(q, keys, values):

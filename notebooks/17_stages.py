@@ -105,7 +105,8 @@ def run(port, ids):
 
 def difference(right, port):
     """The largest difference, relative to the largest number of the stage."""
-    return np.abs(right.astype(np.float32) - port).max() / np.abs(right).max()
+    right = right.astype(np.float64)
+    return np.abs(right - port).max() / np.abs(right).max()
 
 
 in_float32 = run(narrow, ids)
@@ -120,15 +121,26 @@ for L in range(6):
 # A float is off by a millionth of its stage. That is harmless, until one of them lies so near to the middle between two codes that it is rounded
 # to the other one. From there on it is another computation, for the whole rest of the text. Nothing is wrong with it, but nothing can be
 # compared any more, either. So sum in float64. For those who do not, a tolerance of 1e-5 for floats lies well above rounding and, as we
-# shall see, far below a mistake. Integers have none.
+# shall see, far below a mistake. Integers have none: off by one is wrong. So is a stage that is missing, has another shape, or holds a
+# NaN, which is never "less or equal".
 
 
 # %%
+def is_wrong(right, port, tolerance):
+    """Whether a stage of a port is wrong: integers by 1, floats by the tolerance."""
+    right, port = np.asarray(right), np.asarray(port)
+    if port.shape != right.shape or port.dtype.kind not in "iuf":
+        return True
+    if right.dtype.kind in "iu":
+        return not np.array_equal(right, port)
+    largest = np.abs(right.astype(np.float64) - port).max(initial=0)
+    return not largest <= tolerance * np.abs(right).max(initial=0)
+
+
 def first_difference(stages, others, tolerance=1e-5):
-    """The name of the first stage that is wrong, or None."""
+    """The name of the first stage that is missing or wrong, or None."""
     for name, right in stages.items():
-        exact = name.endswith((".codes", ".acc"))
-        if not difference(right, others[name]) <= (0 if exact else tolerance):
+        if name not in others or is_wrong(right, others[name], tolerance):
             return name
 
 
@@ -274,7 +286,7 @@ check_scale(answer)
 
 # %% [markdown]
 # **2.** Write the comparison. `right` and `port` are (n, k), one stage a row, in order; a stage is wrong if its largest difference is above `tolerance` times
-# the largest of its right numbers. Return the index of the first wrong row, or -1.
+# the largest of its right numbers, or is NaN. Return the index of the first wrong row, or -1.
 
 
 # %%

@@ -26,7 +26,11 @@ def make_file(shape: tuple[int, int], seed: int) -> Bytes:
     content : ndarray of shape (n,), uint8
         Its bytes.
     """
-    values = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    loudness = 10.0 ** rng.integers(
+        -9, 10, (shape[0], 1)
+    )  # float16 is too small for it
+    values = (rng.standard_normal(shape) * loudness).astype(np.float32)
     data = bf16.narrow(values).tobytes()
     entry = {"dtype": "BF16", "shape": shape, "data_offsets": [0, len(data)]}
     page = json.dumps({"a": entry}).encode()
@@ -76,6 +80,18 @@ def matrix_from_start(content: Bytes) -> NDArray[np.float32]:
     return bf16.widen(data.view(np.uint16)).reshape(shape)
 
 
+def matrix_of_swapped_bytes(content: Bytes) -> NDArray[np.float32]:
+    """The higher byte taken for the first."""
+    data, shape = _data(content)
+    return bf16.widen(data.view(np.uint16).byteswap()).reshape(shape)
+
+
+def matrix_in_lower_half(content: Bytes) -> NDArray[np.float32]:
+    """Widened without a shift."""
+    data, shape = _data(content)
+    return data.view(np.uint16).astype(np.uint32).view(np.float32).reshape(shape)
+
+
 def matrix_transposed(content: Bytes) -> NDArray[np.float32]:
     """Columns for rows."""
     data, shape = _data(content)
@@ -98,6 +114,10 @@ check_matrix = Exercise(
         "place of eight.": matrix_as_float16,
         "You read the bits as whole numbers. Widen them: shift left by 16 and view as "
         "float32.": matrix_of_bits,
+        "You have the two bytes of a number the wrong way round. The lower one is "
+        "first.": matrix_of_swapped_bytes,
+        "Your 16 bits are the lower half of the float32. They are the upper one: shift "
+        "left by 16.": matrix_in_lower_half,
         "Your data begin 8 bytes too early: the length stands in front of the header "
         "and does not count itself.": matrix_from_header,
         "You read from the start of the file. Offsets count from the end of the header."
@@ -105,5 +125,9 @@ check_matrix = Exercise(
         "You filled the matrix column by column. It lies row by row."
         "": matrix_transposed,
     },
-    cases=[(make_file((2, 3), 0),), (make_file((3, 5), 1),)],
+    # Headers of 72 bytes, once without a space at their end, and of 80
+    cases=[
+        (make_file(shape, seed),)
+        for seed, shape in enumerate([(2, 3), (3, 5), (4, 4), (10, 500), (100, 100)])
+    ],
 )

@@ -32,6 +32,11 @@ def matrix_bytes_of_squares(
     return (2 * D * D + 2 * G * d * D + 3 * F * D) * bits / 8
 
 
+def matrix_bytes_of_one(D: int, F: int, H: int, G: int, d: int, bits: float) -> float:
+    """One matrix for q and o, one for k and v."""
+    return (H * d * D + G * d * D + 3 * F * D) * bits / 8
+
+
 def matrix_bits(D: int, F: int, H: int, G: int, d: int, bits: float) -> float:
     """Bits for bytes."""
     return matrix_bytes(D, F, H, G, d, bits) * 8
@@ -75,6 +80,21 @@ def token_energy_of_pass(
     return tokens * token_energy(ternary, head, width, layers, tokens)
 
 
+def token_energy_of_one_layer(
+    ternary: int, head: int, width: int, layers: int, tokens: int
+) -> float:
+    """Attention in one layer."""
+    return token_energy(ternary, head, width, 1, tokens)
+
+
+def token_energy_exchanged(
+    ternary: int, head: int, width: int, layers: int, tokens: int
+) -> float:
+    """Additions for floats and products for weights."""
+    floats = head + 2 * tokens * width * layers
+    return token_energy(floats, ternary, 0, 0, 0)
+
+
 def token_energy_in_picojoules(
     ternary: int, head: int, width: int, layers: int, tokens: int
 ) -> float:
@@ -101,11 +121,16 @@ check_matrix_bytes = Exercise(
         "": matrix_bytes_of_query_heads,
         "One matrix of the feed-forward is missing: it has gate, up and down."
         "": matrix_bytes_without_gate,
+        "You counted q and k, but o and v are as large again.": matrix_bytes_of_one,
         "You took q and o for D x D. They are H d x D and D x H d."
         "": matrix_bytes_of_squares,
         "Those are bits. Eight make a byte.": matrix_bits,
     },
-    cases=[(2560, 6912, 20, 5, 128, 2), (1152, 6912, 4, 1, 256, 16)],
+    cases=[
+        (2560, 6912, 20, 5, 128, 2),
+        (1152, 6912, 4, 1, 256, 16),
+        (7, 11, 6, 3, 5, 1.58),
+    ],
 )
 check_token_energy = Exercise(
     right=token_energy,
@@ -118,11 +143,16 @@ check_token_energy = Exercise(
         "": token_energy_of_floats,
         "That is a pass over all tokens. Only one is generated; the others are in the "
         "cache.": token_energy_of_pass,
+        "You counted attention in one layer. Each layer has its own."
+        "": token_energy_of_one_layer,
+        "You exchanged the two: 0.007 pJ is for the ternary weights, 0.50 pJ for the "
+        "rest.": token_energy_exchanged,
         "Those are picojoules. A microjoule is a million of them."
         "": token_energy_in_picojoules,
     },
     cases=[
         (2_084_044_800, 328_335_360, 2560, 30, 512),
         (4_153_344, 1_048_576, 256, 6, 100),
+        (1_000, 30, 7, 3, 5),
     ],
 )

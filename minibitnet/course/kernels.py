@@ -48,6 +48,14 @@ def table_in_8_bits(x_codes: Codes) -> Codes:
     return table(x_codes).astype(np.int8)
 
 
+def table_negated_in_8_bits(x_codes: Codes) -> Sums:
+    """-(-128) taken for -128."""
+    sums = np.zeros(1, np.int32)
+    for x in x_codes:
+        sums = np.add.outer(sums, np.array([-x, 0, x], np.int32)).ravel()
+    return sums
+
+
 def table_of_signs(x_codes: Codes) -> Sums:
     """No weight that is 0."""
     return table(x_codes)[np.all(ways(len(x_codes)) != 0, axis=0)]
@@ -115,12 +123,16 @@ check_table = Exercise(
         "": table_of_digits,
         "Your digit 0 stands for +1. It is the weight -1.": table_negated,
         "Your sums are int8 and overflow. Widen the codes first.": table_in_8_bits,
+        "You negate in int8, where -(-128) is -128 again. Widen the codes first."
+        "": table_negated_in_8_bits,
         "You have 2**g entries. A weight may be 0 as well: that makes 3**g."
         "": table_of_signs,
     },
     cases=[
         (np.array([5, -3], np.int8),),
         (np.array([100, -120, 7, -128], np.int8),),
+        (rng.integers(-128, 128, 5, np.int8),),
+        (rng.integers(-128, 128, 5, np.int8),),
     ],
 )
 check_dot = Exercise(
@@ -138,5 +150,5 @@ check_dot = Exercise(
         "np.bitwise_count returns uint8, and 1 - 2 is then 255. Make it a wider "
         "integer before you subtract.": dot_of_small_counts,
     },
-    cases=[row_in_planes(2), row_in_planes(200), row_in_planes(200)],
+    cases=[row_in_planes(N) for N in (2, 200, 200, 64)],
 )

@@ -9,7 +9,9 @@ from minibitnet.rope import rotate, rotations
 
 F32 = NDArray[np.float32]
 
+rng = np.random.default_rng(8)
 X = np.array([1.0, 2.0, -1.0, 0.5, 3.0, -2.0], np.float32)
+LONGER = rng.standard_normal(16, np.float32)
 
 
 def _angles(d: int, position: int, theta: float) -> F32:
@@ -46,6 +48,41 @@ def turned_alike(x: F32, position: int, theta: float) -> F32:
     return turned(x, position, 1.0)
 
 
+def turned_faster(x: F32, position: int, theta: float) -> F32:
+    """Later pairs faster."""
+    return turned(x, position, 1 / theta)
+
+
+def turned_by_one_theta(x: F32, position: int, theta: float) -> F32:
+    """The usual theta, whatever is asked for."""
+    return turned(x, position, 10_000.0)
+
+
+def turned_by_inverse(x: F32, position: int, theta: float) -> F32:
+    """The exponent twice as large."""
+    return turned(x, position, theta**2)
+
+
+def turned_by_one_pair(x: F32, position: int, theta: float) -> F32:
+    """Pairs counted from one."""
+    angles = _angles(len(x), position, theta) * theta ** (-2 / len(x))
+    a, b = np.split(x, 2)
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.concatenate([a * cos - b * sin, b * cos + a * sin])
+
+
+def turned_and_mirrored(x: F32, position: int, theta: float) -> F32:
+    """Two signs exchanged in one line only."""
+    first, second = np.split(turned(x, position, theta), 2)
+    back = np.split(turned_back(x, position, theta), 2)[1]
+    return np.concatenate([first, back])
+
+
+def turned_in_turns(x: F32, position: int, theta: float) -> F32:
+    """The right numbers, pair by pair."""
+    return np.stack(np.split(turned(x, position, theta), 2), axis=1).ravel()
+
+
 def turned_fast(x: F32, position: int, theta: float) -> F32:
     """The exponent half as large."""
     return turned(x, position, theta**0.5)
@@ -72,9 +109,26 @@ check_turned = Exercise(
         "": turned_from_one,
         "Your later pairs are too fast: the exponent is -2 * j / d, and j counts pairs."
         "": turned_fast,
+        "Your later pairs are too slow: the exponent is -2 * j / d, and j counts pairs."
+        "": turned_by_inverse,
+        "Your later pairs are faster. The exponent is negative: -2 * j / d."
+        "": turned_faster,
+        "You count pairs from one. The first turns by the position itself: j = 0."
+        "": turned_by_one_pair,
+        "You take theta to be 10,000. It is an argument: 2B4T has 500,000."
+        "": turned_by_one_theta,
+        "One of the four signs is wrong: (a, b) becomes (a cos - b sin, b cos + a sin)."
+        "": turned_and_mirrored,
+        "You put the pairs side by side. They go back to where they were: first all "
+        "first halves, then all second.": turned_in_turns,
         "Every pair turns by the same angle. The later the pair, the slower: "
         "theta ** (-2 * j / d).": turned_alike,
     },
-    cases=[(X, 1, 10_000.0), (X, 7, 500_000.0), (X, 0, 10_000.0)],
+    cases=[
+        (X, 1, 10_000.0),
+        (X, 7, 500_000.0),
+        (X, 0, 10_000.0),
+        (LONGER, 23, 2_000.0),
+    ],
     draw=draw_arrows,
 )

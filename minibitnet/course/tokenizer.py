@@ -7,6 +7,7 @@ from minibitnet.course.exercise import Exercise
 from minibitnet.stories import BUILT_IN
 from minibitnet.tokenizer import Tokenizer, load_tokenizer
 
+rng = np.random.default_rng(13)
 Ids = NDArray[np.int64]
 
 
@@ -31,6 +32,44 @@ def join_once(ids: Ids, left: int, right: int, new: int) -> Ids:
         if ids[n] == left and ids[n + 1] == right:
             return np.concatenate([ids[:n], [new], ids[n + 2 :]])
     return ids
+
+
+def join_again(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """What was joined joined again."""
+    out: list[int] = []
+    for token in ids:
+        joined = bool(out) and out[-1] == left and token == right
+        if joined:
+            out.pop()
+        out.append(int(new if joined else token))
+    return np.array(out)
+
+
+def join_as_text(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """Digits taken for ids."""
+    text = " ".join(map(str, ids)).replace(f"{left} {right}", str(new))
+    return np.array([int(word) for word in text.split()])
+
+
+def join_either_way(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """The pair in the other order."""
+    return join(ids, right, left, new)
+
+
+def join_to_nothing(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """The pair taken out."""
+    joined = join(ids, left, right, -1)
+    return joined[joined != -1]
+
+
+def join_every_left(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """Whatever is behind it."""
+    return np.where(ids == left, new, ids)
+
+
+def join_but_last(ids: Ids, left: int, right: int, new: int) -> Ids:
+    """The last pair never looked at."""
+    return np.append(join(ids[:-1], left, right, new), ids[-1:])
 
 
 def join_and_keep(ids: Ids, left: int, right: int, new: int) -> Ids:
@@ -60,6 +99,24 @@ def prompt(content: str) -> list[int]:
     return TOKENIZER.chat([{"role": "user", "content": content}])
 
 
+def prompt_in_pieces(content: str) -> list[int]:
+    """Each piece encoded by itself."""
+    pieces = ("User: ", content.strip(), "<|eot_id|>", "Assistant: ")
+    return [*TOKENIZER.encode(""), *(i for p in pieces for i in _ids(p))]
+
+
+def _blanks_off(content: str) -> str:
+    return content.strip(" ")
+
+
+def _breaks_off(content: str) -> str:
+    return content.strip("\n")
+
+
+def _ids(piece: str) -> list[int]:
+    return TOKENIZER.encode(piece, bos=False)
+
+
 def prompt_with(before: str, after: str, content: str) -> list[int]:
     """A prompt with other words around the content."""
     return TOKENIZER.encode(f"{before}{content.strip()}{after}")
@@ -80,6 +137,16 @@ check_join = Exercise(
         "You go from the last to the first. Of three equal ones the first two are "
         "joined.": join_backwards,
         "You join the first pair only. All of them are joined.": join_once,
+        "You join what was just joined with the next. A token is used once."
+        "": join_again,
+        "You replace text: in 11 2 there is no 1 2. Compare ids, not digits."
+        "": join_as_text,
+        "You join right with left behind it. It is left with right behind it."
+        "": join_either_way,
+        "You took the pair out. Put new in its place.": join_to_nothing,
+        "You never look at the last pair. It ends the array.": join_but_last,
+        "You replace every left. Only one with right behind it is joined."
+        "": join_every_left,
         "The right one of the pair is still there. Two tokens become one."
         "": join_and_keep,
         "A token is used for two pairs. What was joined is gone.": join_twice,
@@ -89,6 +156,9 @@ check_join = Exercise(
         (np.array([3, 3, 3, 4]), 3, 3, 8),
         (np.array([4]), 3, 3, 8),
         (np.array([3, 4, 4]), 3, 4, 3),
+        (np.array([11, 2, 1, 23, 31, 2, 1, 2]), 1, 2, 300),
+        (rng.integers(0, 3, 30), 0, 2, 128_000),
+        (rng.integers(0, 3, 30), 1, 1, 7),
     ],
 )
 check_prompt = Exercise(
@@ -106,9 +176,14 @@ check_prompt = Exercise(
         "The message does not end: <|eot_id|> is missing.": lambda content: prompt_with(
             "User: ", "Assistant: ", content
         ),
-        "The content is not stripped.": lambda content: TOKENIZER.encode(
-            f"User: {content}<|eot_id|>Assistant: "
+        "The content is not stripped.": tuple(
+            lambda content, strip=strip: TOKENIZER.encode(
+                f"User: {strip(content)}<|eot_id|>Assistant: "
+            )
+            for strip in (str, str.lstrip, str.rstrip, _blanks_off, _breaks_off)
         ),
+        "You encoded the pieces apart. Joined first, they have other ids."
+        "": prompt_in_pieces,
         "There are two begin-of-texts. encode puts one there.": lambda content: (
             TOKENIZER.encode("") + prompt(content)
         ),
@@ -117,5 +192,5 @@ check_prompt = Exercise(
             "User: ", "<|eot_id|>", content
         ),
     },
-    cases=[("  Hi ",), ("Tell me a story about a dog.\n",)],
+    cases=[("  Hi ",), ("Tell me a story about a dog.\n",), ("\tA  b,\n\nc ",)],
 )

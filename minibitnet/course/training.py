@@ -13,6 +13,9 @@ rng = np.random.default_rng(16)
 DY = rng.standard_normal((3, 4), np.float32)
 X = 5 * rng.standard_normal((3, 6), np.float32)
 MASTERS = rng.standard_normal((4, 6), np.float32)
+DY_2 = rng.standard_normal((5, 7), np.float32)
+X_2 = rng.standard_normal((5, 9), np.float32)
+MASTERS_2 = 20 * rng.standard_normal((7, 9), np.float32)
 
 
 def dx(dy: F32, W: F32) -> F32:
@@ -35,6 +38,12 @@ def dx_divided(dy: F32, W: F32) -> F32:
     """The scale on the wrong side."""
     w_codes, w_scale = quantize_weights(W)
     return dy @ (w_codes / w_scale).astype(np.float32)
+
+
+def dx_rounded_apart(dy: F32, W: F32) -> F32:
+    """A gradient that is rounded, too."""
+    codes, scale = quantize_activations(dx(dy, W))
+    return codes * scale
 
 
 def dx_averaged(dy: F32, W: F32) -> F32:
@@ -61,6 +70,18 @@ def dmasters_unrounded(dy: F32, x: F32) -> F32:
 def dmasters_of_codes(dy: F32, x: F32) -> F32:
     """The scales forgotten."""
     return dy.T @ quantize_activations(x)[0].astype(np.float32)
+
+
+def dmasters_of_one_scale(dy: F32, x: F32) -> F32:
+    """The scale of the first token for all."""
+    x_codes, x_scale = quantize_activations(x)
+    return dy.T @ (x_codes * x_scale[0])
+
+
+def dmasters_divided(dy: F32, x: F32) -> F32:
+    """The scales on the wrong side."""
+    x_codes, x_scale = quantize_activations(x)
+    return dy.T @ (x_codes.astype(np.float32) / x_scale)
 
 
 def dmasters_averaged(dy: F32, x: F32) -> F32:
@@ -95,10 +116,12 @@ check_dx = Exercise(
         "": dx_of_masters,
         "You forgot w_scale.": dx_of_codes,
         "You divided by the number of tokens. Nothing is averaged here.": dx_averaged,
+        "You rounded the gradient. Only what goes forward is rounded."
+        "": dx_rounded_apart,
         "You divided by w_scale. A scale always multiplies codes.": dx_divided,
         "That is the true derivative, and nothing would learn.": dx_zero,
     },
-    cases=[(DY, MASTERS), (DY[:1], MASTERS / 10)],
+    cases=[(DY, MASTERS), (DY[:1], MASTERS / 10), (DY_2, MASTERS_2)],
 )
 check_dmasters = Exercise(
     right=dmasters,
@@ -107,9 +130,11 @@ check_dmasters = Exercise(
         "": dmasters_unrounded,
         "You forgot the scales of the tokens.": dmasters_of_codes,
         "You divided by the number of tokens. Their shares add up.": dmasters_averaged,
+        "You took one scale for all tokens. Each has its own.": dmasters_of_one_scale,
+        "You divided by the scales. A scale always multiplies codes.": dmasters_divided,
         "Rows and columns are swapped: a gradient has the shape of what it is for."
         "": dmasters_turned,
         "That is the true derivative, and nothing would learn.": dmasters_zero,
     },
-    cases=[(DY, X), (DY[:1], X[:1])],
+    cases=[(DY, X), (DY[:1], X[:1]), (DY_2, X_2)],
 )

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# 127 * -0.8 / 2.0 is -50.8.
-code = -51
+# 127 * -1.7 / 2.0 is -107.95.
+code = -108
 
 
 def codes(x):

@@ -12,6 +12,7 @@ def gathered(q, keys, values):
     rows = []
     for h in range(H):
         g = h // (H // G)
-        powers = np.exp(keys[g] @ q[h] / np.sqrt(d))
+        scores = keys[g] @ q[h] / np.sqrt(d)
+        powers = np.exp(scores - scores.max())
         rows.append(powers / powers.sum() @ values[g])
     return np.array(rows)
