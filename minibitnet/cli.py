@@ -26,6 +26,7 @@ from minibitnet.commands import (
     chat,
     costs,
     course,
+    diagnose,
     doctor,
     download,
     generate,
@@ -43,6 +44,7 @@ COMMANDS = {
     "train": train,
     "bench": bench,
     "costs": costs,
+    "diagnose": diagnose,
     "course": course,
     "doctor": doctor,
 }
