@@ -24,6 +24,8 @@ import minibitnet
 from minibitnet.commands import (
     bench,
     chat,
+    compare,
+    conform,
     costs,
     course,
     diagnose,
@@ -32,7 +34,9 @@ from minibitnet.commands import (
     generate,
     inspect,
     synth,
+    trace,
     train,
+    vectors,
 )
 
 COMMANDS = {
@@ -41,6 +45,10 @@ COMMANDS = {
     "inspect": inspect,
     "download": download,
     "synth": synth,
+    "trace": trace,
+    "compare": compare,
+    "vectors": vectors,
+    "conform": conform,
     "train": train,
     "bench": bench,
     "costs": costs,

@@ -35,6 +35,7 @@ The first number divided by 2**16 is 15470; 15470 * 81 / 2**16 is 19, 201 in bas
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,12 @@ def bfloats(s: NDArray[np.uint32]) -> U16:
     return (values.view(np.uint32) >> 16).astype(np.uint16)
 
 
-KINDS = {"codes": codes, "packed": packed, "floats": floats, "bfloats": bfloats}
+KINDS: dict[str, Callable[[NDArray[np.uint32]], NDArray[Any]]] = {
+    "codes": codes,
+    "packed": packed,
+    "floats": floats,
+    "bfloats": bfloats,
+}
 
 
 def draw(kind: str, seed: int, shape: tuple[int, ...]) -> NDArray[Any]:

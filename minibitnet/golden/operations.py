@@ -69,7 +69,9 @@ def run_lines(ref: Reference, first: str, last: str, **names: Any) -> dict[str, 
     lines = ref.source.splitlines()
     starts = [line.strip() for line in lines]
     begin = next(i for i, line in enumerate(starts) if line.startswith(first))
-    end = next(i for i, line in enumerate(starts) if i >= begin and line.startswith(last))
+    end = next(
+        i for i, line in enumerate(starts) if i >= begin and line.startswith(last)
+    )
     text = textwrap.dedent("\n".join(lines[begin : end + 1]))
     scope = vars(ref.page) | {"stage": lambda name, array: array, "output": ""} | names
     exec(text, scope)
@@ -129,6 +131,7 @@ def attend(ref: Reference, i: Arrays, p: Parameters) -> Any:
     q, k, v = i["q"], i["k"], i["v"]
     (T, H, d), (S, G, d) = q.shape, k.shape
     names = {"q": q, "k": k, "v": v, "T": T, "H": H, "G": G, "d": d, "start": S - T}
+    names["D"] = H * d  # which the page has at hand there
     scope = run_lines(ref, "attn_weights = np.zeros", "attn[t, head] = ", **names)
     return {"attn": scope["attn"].reshape(T, H * d)}
 
@@ -151,7 +154,7 @@ def greedy(ref: Reference, i: Arrays, p: Parameters) -> Any:
     """The most likely token."""
     first = "new.append("
     new = run_lines(ref, first, first, logits=i["logits"], new=[])["new"]
-    return {"id": np.int32(new)}
+    return {"id": np.array(new, np.int32)}
 
 
 def probabilities(ref: Reference, i: Arrays, p: Parameters) -> Any:
@@ -165,6 +168,11 @@ def pick(ref: Reference, i: Arrays, p: Parameters) -> Any:
     return {"id": np.searchsorted(sums / sums[-1], i["u"], "right").astype(np.int32)}
 
 
+def as_ids(ids: list[int]) -> NDArray[np.int32]:
+    """Token ids as an array."""
+    return np.array(ids, np.int32)
+
+
 @cache
 def load_tokenizer(ref: Reference, directory: Path) -> Tokenizer:
     """The plain tokenizer of a directory."""
@@ -175,7 +183,7 @@ def load_tokenizer(ref: Reference, directory: Path) -> Tokenizer:
 def encode(ref: Reference, i: Arrays, p: Parameters) -> Any:
     """The ids of a text."""
     text = i["text"].tobytes().decode()
-    return {"ids": np.int32(load_tokenizer(ref, p["model"]).encode(text, bos=p["bos"]))}
+    return {"ids": as_ids(load_tokenizer(ref, p["model"]).encode(text, bos=p["bos"]))}
 
 
 def decode(ref: Reference, i: Arrays, p: Parameters) -> Any:
@@ -187,7 +195,7 @@ def decode(ref: Reference, i: Arrays, p: Parameters) -> Any:
 def chat(ref: Reference, i: Arrays, p: Parameters) -> Any:
     """The ids of a conversation."""
     messages = json.loads(i["messages"].tobytes())
-    return {"ids": np.int32(load_tokenizer(ref, p["model"]).chat(messages))}
+    return {"ids": as_ids(load_tokenizer(ref, p["model"]).chat(messages))}
 
 
 def forward(ref: Reference, i: Arrays, p: Parameters) -> Any:
@@ -205,7 +213,7 @@ def forward(ref: Reference, i: Arrays, p: Parameters) -> Any:
 def generate(ref: Reference, i: Arrays, p: Parameters) -> Any:
     """The greedy continuation."""
     config, weights = ref.page.load(p["model"])
-    return {"ids": np.int32(ref.page.generate(config, weights, [*i["ids"]], p["n"]))}
+    return {"ids": as_ids(ref.page.generate(config, weights, [*i["ids"]], p["n"]))}
 
 
 Operation = Callable[[Reference, Arrays, Parameters], dict[str, NDArray[Any]]]
@@ -213,7 +221,7 @@ OPERATIONS: dict[str, Operation] = {
     "encode": encode,
     "decode": decode,
     "chat": chat,
-    "refuse": lambda ref, i, p: {"refused": np.uint8([is_refused(i, p)])},
+    "refuse": lambda ref, i, p: {"refused": np.array([is_refused(i, p)], np.uint8)},
     "widen": lambda ref, i, p: {"values": ref.page.widen(i["bits"])},
     "pack": lambda ref, i, p: {"packed": ref.packing.pack(i["codes"])},
     "unpack": lambda ref, i, p: {"codes": ref.page.unpack(i["packed"], p["M"])},
@@ -233,6 +241,14 @@ OPERATIONS: dict[str, Operation] = {
     "pick": pick,
     "generate": generate,
 }
+
+
+def locate(parameters: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """The parameters, with the model's directory as a path."""
+    located = dict(parameters)
+    if "model" in located:
+        located["model"] = directory / located["model"]
+    return located
 
 
 def answer(

@@ -49,7 +49,9 @@ def check_tokens(ids: NDArray[Any], p: Parameters) -> None:
     check_ids(ids, parse_config(read_json(p["model"] / "config.json")), None)
 
 
-def check_file(read: Callable[[Path], Any]) -> Callable[[NDArray[Any], Parameters], None]:
+def check_file(
+    read: Callable[[Path], Any],
+) -> Callable[[NDArray[Any], Parameters], None]:
     """Refuse the bytes of a file that cannot be read."""
 
     def check(raw: NDArray[Any], p: Parameters) -> None:

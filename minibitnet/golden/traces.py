@@ -1,4 +1,4 @@
-"""Traces: every array of a forward pass, in a file.
+r"""Traces: every array of a forward pass, in a file.
 
 A port is right where its arrays are. So it writes down what it computed, every array
 under its stage name, and another program reads it and compares. Two forms: a directory
@@ -17,7 +17,7 @@ first, the token ids that were read.
     directory   ids.npy, embed.npy, layers.0.attn_norm.npy, ...; trace.json says
                 {"contract": 2, "model": ..., "program": ...} and may be missing
     .npz        the same arrays in one file
-    .trace      for each array a line "NAME DTYPE DIM DIM ...\\n" and then its bytes,
+    .trace      for each array a line "NAME DTYPE DIM DIM ...\n" and then its bytes,
                 little-endian, nothing between; a name that comes again has more rows
 
 Examples
@@ -25,10 +25,10 @@ Examples
 Two tokens, the second read later: its row comes under the same name.
 
 >>> import io
->>> raw = b"ids int64 1\\n" + np.int64([7]).tobytes()
->>> raw += b"q.acc int32 1 2\\n" + np.int32([[1, 2]]).tobytes()
->>> raw += b"ids int64 1\\n" + np.int64([9]).tobytes()
->>> raw += b"q.acc int32 1 2\\n" + np.int32([[3, 4]]).tobytes()
+>>> raw = b"ids int64 1\n" + np.int64([7]).tobytes()
+>>> raw += b"q.acc int32 1 2\n" + np.int32([[1, 2]]).tobytes()
+>>> raw += b"ids int64 1\n" + np.int64([9]).tobytes()
+>>> raw += b"q.acc int32 1 2\n" + np.int32([[3, 4]]).tobytes()
 >>> read_stream(io.BytesIO(raw))
 {'ids': array([7, 9]), 'q.acc': array([[1, 2],
        [3, 4]], dtype=int32)}
@@ -119,32 +119,39 @@ def write_trace(
     ValueError
         If an array has not a row for each token, or there are files in the directory.
     """
-    path, tokens = Path(path), np.asarray(ids, "<i8")
-    arrays = {"ids": tokens}
+    path = Path(path)
+    arrays = {"ids": np.asarray(ids, "<i8")}
     for name, array in stages.items():
-        if name.endswith(LEFT_OUT):
-            continue
-        if array.ndim == 0 or len(array) != len(tokens):
-            raise ValueError(
-                f"{name} must have {len(tokens)} rows, one for each id, "
-                f"got shape {array.shape}"
-            )
-        little = array.dtype.newbyteorder("<")
-        arrays[name] = np.ascontiguousarray(array, little)
+        if not name.endswith(LEFT_OUT):
+            arrays[name] = check_rows(name, array, len(ids))
     if path.suffix == ".trace":
         with path.open("wb") as stream:
             for name, array in arrays.items():
                 stream.write(f"{name} {array.dtype} {dims(array)}\n".encode())
                 stream.write(array.data)
     elif path.suffix == ".npz":
-        np.savez(path, **arrays)
+        np.savez(path, **arrays)  # type: ignore[arg-type]  # a bool is another argument
     else:
-        make_empty(path)
-        for name, array in arrays.items():
-            np.save(path / f"{name}.npy", array, allow_pickle=False)
-        program = f"minibitnet {minibitnet.__version__}"
-        content = {"contract": CONTRACT, "model": model, "program": program}
-        (path / "trace.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+        write_directory(path, arrays, model)
+
+
+def check_rows(name: str, array: Array, T: int) -> Array:
+    """The array as it is written, if it has a row for each token."""
+    if array.ndim == 0 or len(array) != T:
+        raise ValueError(
+            f"{name} must have {T} rows, one for each id, got shape {array.shape}"
+        )
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+
+
+def write_directory(path: Path, arrays: Mapping[str, Array], model: str) -> None:
+    """Write an .npy for each array, and what they are."""
+    make_empty(path)
+    for name, array in arrays.items():
+        np.save(path / f"{name}.npy", array, allow_pickle=False)
+    program = f"minibitnet {minibitnet.__version__}"
+    content = {"contract": CONTRACT, "model": model, "program": program}
+    (path / "trace.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def dims(array: Array) -> str:
@@ -180,32 +187,36 @@ def read_trace(path: str | Path) -> dict[str, Array]:
     ValueError
         If it is none of these, is damaged, or holds what is not an array of numbers.
     """
-    path = Path(path)
-    if path.is_dir():
-        stages = {file.stem: load(file) for file in sorted(path.glob("*.npy"))}
-    elif not path.is_file():
-        raise ValueError(f"{path}: expected a trace, found no such file")
-    elif path.suffix == ".npz":
-        stages = load(path)
-    elif path.suffix == ".trace":
-        with path.open("rb") as stream:
-            stages = read_stream(stream, str(path))
-    else:
-        raise ValueError(
-            f"{path}: expected a directory, .npz or .trace, found {path.suffix!r}"
-        )
+    stages = read_arrays(Path(path))
     if not stages:
         raise ValueError(f"{path}: expected a trace, found no arrays")
     for name, array in stages.items():
-        if array.dtype.kind not in "iuf" or not NAME.fullmatch(name):
+        good = array.dtype.kind in "iuf" and array.ndim > 0
+        if not good or not NAME.fullmatch(name):
             raise ValueError(
-                f"{path}: expected arrays of numbers, each with the name of a stage, "
-                f"found {array.dtype} {name!r:.80}"
+                f"{path}: expected rows of numbers, each with the name of a stage, "
+                f"found {array.dtype} {array.shape} {ascii(name):.80}"
             )
     return {
         name: array.astype(array.dtype.newbyteorder("="), copy=False)
         for name, array in stages.items()
     }
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Whatever arrays are in one of the three forms."""
+    if path.is_dir():
+        return {file.stem: load(file) for file in sorted(path.glob("*.npy"))}
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a trace, found no such file")
+    if path.suffix == ".npz":
+        return dict(load(path))
+    if path.suffix == ".trace":
+        with path.open("rb") as stream:
+            return read_stream(stream, str(path))
+    raise ValueError(
+        f"{path}: expected a directory, .npz or .trace, found {path.suffix!r}"
+    )
 
 
 def load(file: Path) -> Any:

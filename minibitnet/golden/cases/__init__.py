@@ -62,6 +62,16 @@ def f32(values: object) -> NDArray[np.float32]:
     return np.array(values, np.float32)
 
 
+def i32(values: object) -> NDArray[np.int32]:
+    """Whole numbers written out."""
+    return np.array(values, np.int32)
+
+
+def i8(values: object) -> NDArray[np.int8]:
+    """Codes written out."""
+    return np.array(values, np.int8)
+
+
 def uniform(seed: int, *shape: int, scale: float = 1) -> NDArray[np.float32]:
     """Numbers from -scale to scale."""
     array: NDArray[np.float32] = draw("floats", seed, shape) * np.float32(scale)

@@ -7,7 +7,7 @@ and multiplying; short bands tell apart layouts; loud sums tell apart types.
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet.golden.cases import Case, Drawn, f32, uniform
+from minibitnet.golden.cases import Case, Drawn, f32, i8, i32, uniform
 from minibitnet.golden.draws import draw
 from minibitnet.packing import pack
 
@@ -35,58 +35,60 @@ def ternary(seed: int, M: int, N: int) -> NDArray[np.int8]:
     return codes.astype(np.int8)
 
 
-def quantizing() -> list[Case]:
-    """Activations and weights that become codes."""
+def activations() -> list[Case]:
+    """Tokens that become codes."""
 
     def x(name: str, why: str, values: object, seed: int | None = None) -> Case:
-        inputs = {"x": f32(values)}
-        stage = "attn_in.codes"
+        inputs, stage = {"x": f32(values)}, "attn_in.codes"
         return Case(f"quantize_activations/{name}", why, inputs, {}, stage, seed=seed)
 
-    def W(name: str, why: str, values: object, seed: int | None = None) -> Case:
-        inputs = {"W": f32(values)}
-        return Case(f"quantize_weights/{name}", why, inputs, seed=seed)
-
     steps = [[127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 63.5, 126.5, -126.5]]
+    beside = "x * (127 / largest) in float32 is not x / (largest / 127), nor float64."
     loud = uniform(3, 4, 20) * f32([[1], [1000], [1e-3], [1]])
     big = [[70000, -65505, 65504, 30000], [3e38, -1e38, 1e30, 0.25]]
     faint = [[1e-5, -5e-6, 0, 1e-6], [9e-6, -4e-6, 0, 1e-6], [1e-40, -1e-45, 0, 0]]
+    drawn = uniform(4, 3, 131)
     return [
         x("ties", "A half goes to the even code, on both sides of zero.", steps),
-        x(
-            "beside_ties",
-            "x * (127 / largest) in float32 is not x / (largest / 127), nor float64.",
-            BESIDE_TIES,
-        ),
-        x("zeros", "A token of zeros has codes 0 and the scale 1e-5 / 127.", [[0] * 7]),
+        x("beside_ties", beside, BESIDE_TIES),
+        x("zeros", "A token of zeros has codes 0, the scale 1e-5 / 127.", [[0] * 7]),
         x("faint", "The largest is taken as 1e-5 at least; subnormals too.", faint),
-        x("negative", "The largest is negative: -127, not -128.", [[-3, 1, 2.99, -2.98]]),
+        x("negative", "The largest is negative: -127, not -128.", [[-3, 1, 2.99]]),
         x("huge", "Larger than float16 holds, and near the end of float32.", big),
         x("loud_token", "Each token has its own scale.", loud, 3),
         x("one", "One number in a token.", [[-0.25], [8]]),
-        x("drawn", "A length that is no multiple of 5, 32 or 128.", uniform(4, 3, 131), 4),
-        W("ties", "Half the mean is a tie and becomes 0, not 1.", [[0.5, 1.5, -0.5, -1.5]]),
-        W(
-            "mean",
-            "The mean of the magnitudes, not the largest, not the median.",
-            [[0.9, -0.2, 0.3, -0.7], [-1.4, 0.1, 0.6, 0]],
-        ),
+        x("drawn", "A length that is no multiple of 5, 32 or 128.", drawn, 4),
+    ]
+
+
+def masters() -> list[Case]:
+    """Matrices that become codes."""
+
+    def W(name: str, why: str, values: object, seed: int | None = None) -> Case:
+        return Case(f"quantize_weights/{name}", why, {"W": f32(values)}, seed=seed)
+
+    mean = [[0.9, -0.2, 0.3, -0.7], [-1.4, 0.1, 0.6, 0]]
+    outlier = [[100, 1, -1, 0.5], [0.01, 2, -40, 60]]
+    rows = [[8, -4], [0.5, 0.25]]
+    return [
+        W("ties", "Half the mean is a tie and becomes 0.", [[0.5, 1.5, -0.5, -1.5]]),
+        W("mean", "The mean of the magnitudes, not the largest or the median.", mean),
         W("zeros", "Zeros have codes 0 and the scale 1e-5.", [[0] * 5] * 3),
-        W("outlier", "One large weight.", [[100, 1, -1, 0.5], [0.01, 2, -40, 60]]),
-        W("rows", "One scale for the matrix, not for each row.", [[8, -4], [0.5, 0.25]]),
+        W("outlier", "A few large weights.", outlier),
+        W("rows", "One scale for the matrix, not for each row.", rows),
         W("drawn", "A matrix of odd sizes.", uniform(5, 7, 13), 5),
     ]
 
 
 def packing() -> list[Case]:
     """Codes as bytes and back."""
-    eight = np.int8([[-1], [0], [1], [1], [-1], [-1], [1], [0]])
+    eight = i8([[-1], [0], [1], [1], [-1], [-1], [1], [0]])
     bands = "Byte r holds the rows r, R + r, 2R + r, 3R + r, lowest bits first."
     short = "M is no multiple of 4: the last band is short."
     cases = []
     for name, why, codes, seed in (
         ("bands", bands, eight, None),
-        ("one_row", short, np.int8([[1, 0, -1, 0, 1]]), None),
+        ("one_row", short, i8([[1, 0, -1, 0, 1]]), None),
         ("five_rows", short, ternary(6, 5, 9), 6),
         ("seven_rows", short, ternary(7, 7, 4), 7),
         ("forty_two_rows", short, ternary(8, 42, 10), 8),
@@ -105,8 +107,8 @@ def products() -> list[Case]:
         return Case(f"product/{name}", why, inputs, {"M": len(w)}, "q.acc", seed=9)
 
     N = 6912
-    ones, half = np.ones(N, np.int8), np.repeat(np.int8([1, -1]), N // 2)
-    loud = np.stack([ones, -ones, half, -half, np.resize(np.int8([1, 0, -1]), N)])
+    ones, half = np.ones(N, np.int8), np.repeat(i8([1, -1]), N // 2)
+    loud = np.stack([ones, -ones, half, -half, np.resize(i8([1, 0, -1]), N)])
     x = np.stack([np.full(N, 127, np.int8), np.full(N, -128, np.int8)])
     cases = [
         case(
@@ -115,7 +117,7 @@ def products() -> list[Case]:
             x,
             loud,
         ),
-        case("one", "One of each.", np.int8([[-128]]), np.int8([[-1]])),
+        case("one", "One of each.", i8([[-128]]), i8([[-1]])),
     ]
     for T, M, N in ((3, 7, 13), (2, 42, 78), (5, 33, 131), (1, 10, 257)):
         why = "M is no multiple of 4, N of none that a kernel might like."
@@ -126,13 +128,15 @@ def products() -> list[Case]:
         inputs = {"x_codes": Drawn("codes", seed, (2, N)), "packed": packed}
         why = f"The shape of {name} in BitNet b1.58 2B4T."
         p = {"M": M}
-        cases.append(Case(f"product/2b4t_{name}", why, inputs, p, f"{name}.acc", seed=seed))
+        cases.append(
+            Case(f"product/2b4t_{name}", why, inputs, p, f"{name}.acc", seed=seed)
+        )
     return cases
 
 
 def rescaling() -> list[Case]:
     """Sums back to real numbers."""
-    acc = np.int32([[884736, -1, 0, 16777217], [3, 7, -100001, 2**20 + 1]])
+    acc = i32([[884736, -1, 0, 16777217], [3, 7, -100001, 2**20 + 1]])
     x_scale, cases = f32([[0.0123], [3.3e-7]]), []
     for name, divides, why in (
         ("multiplies", False, "A stored scale multiplies (autobitlinear, 2B4T)."),
@@ -153,4 +157,4 @@ def rescaling() -> list[Case]:
 
 def cases() -> list[Case]:
     """All of them."""
-    return [*quantizing(), *packing(), *products(), *rescaling()]
+    return [*activations(), *masters(), *packing(), *products(), *rescaling()]

@@ -7,7 +7,7 @@ float32.
 
 import numpy as np
 
-from minibitnet.golden.cases import Case, f32, uniform
+from minibitnet.golden.cases import Case, f32, i32, uniform
 from minibitnet.golden.draws import draw
 
 
@@ -23,12 +23,23 @@ def norms() -> list[Case]:
         return Case(f"rms_norm/{name}", why, inputs, p, stage, seed=20)
 
     zeros = "A token of zeros stays zero; eps keeps the division from failing."
-    faint, small = "eps counts: the squares are smaller.", uniform(21, 2, 42, scale=1e-4)
+    faint, small = (
+        "eps counts: the squares are smaller.",
+        uniform(21, 2, 42, scale=1e-4),
+    )
     wide = "A long mean, as in the sub-norm of 2B4T: in float64, rounded once."
     return [
         case("drawn", "Three tokens of a length like 42.", uniform(22, 3, 42)),
-        case("loud", "Squares up to 1e13, as behind squared ReLU.", uniform(23, 3, 40, scale=3e6)),
-        case("squares_overflow", "The squares overflow float32.", uniform(24, 2, 10, scale=3e19)),
+        case(
+            "loud",
+            "Squares up to 1e13, as behind squared ReLU.",
+            uniform(23, 3, 40, scale=3e6),
+        ),
+        case(
+            "squares_overflow",
+            "The squares overflow float32.",
+            uniform(24, 2, 10, scale=3e19),
+        ),
         case("faint", faint, small),
         case("faint_other_eps", faint, small, eps=1e-6),
         case("zeros", zeros, [[0] * 8, [1, *[0] * 7]]),
@@ -40,7 +51,7 @@ def rope() -> list[Case]:
     """Angles, and the turning."""
 
     def angles(name: str, why: str, positions: list[int], d: int, theta: float) -> Case:
-        inputs = {"positions": np.int32(positions)}
+        inputs = {"positions": i32(positions)}
         return Case(f"rotations/{name}", why, inputs, {"d": d, "theta": theta})
 
     def turn(name: str, why: str, heads: int, d: int, seed: int) -> Case:
@@ -57,7 +68,13 @@ def rope() -> list[Case]:
     }
     return [
         angles("2b4t", "Positions 0, 1 and the last of 2B4T.", [0, 1, 4095], 128, 5e5),
-        angles("small", "Another theta, pairs that are no power of 2.", [0, 1, 2, 63], 6, 1e4),
+        angles(
+            "small",
+            "Another theta, pairs that are no power of 2.",
+            [0, 1, 2, 63],
+            6,
+            1e4,
+        ),
         angles("two", "One pair alone.", [7], 2, 1e4),
         Case(
             "rotate/quarter",
@@ -97,18 +114,31 @@ def attention() -> list[Case]:
     return [
         *cases,
         case("causal", "A token sees itself and those before it.", 5, 5, 4, 2, 6),
-        case("continued", "Two tokens after five that are in the cache.", 2, 7, 4, 2, 6),
+        case(
+            "continued", "Two tokens after five that are in the cache.", 2, 7, 4, 2, 6
+        ),
         case("one_token", "One token: the softmax of one score is 1.", 1, 1, 4, 1, 6),
         case("many", "A softmax over 400 tokens.", 1, 400, 2, 1, 4),
         case("2b4t", "Heads as in 2B4T: 20 to 5, of 128 numbers.", 2, 3, 20, 5, 128, 1),
-        case("loud", "Scores of some hundred: exp overflows unless the largest is subtracted.", 2, 6, 2, 1, 4, 40),
+        case(
+            "loud",
+            "Scores of some hundred: exp overflows unless the largest is subtracted.",
+            2,
+            6,
+            2,
+            1,
+            4,
+            40,
+        ),
     ]
 
 
 def gate() -> list[Case]:
     """Squared ReLU and SiLU."""
 
-    def case(name: str, why: str, gate: object, up: object, kind: str = "relu2") -> Case:
+    def case(
+        name: str, why: str, gate: object, up: object, kind: str = "relu2"
+    ) -> Case:
         inputs, p = {"gate": f32(gate), "up": f32(up)}, {"activation": kind}
         return Case(f"relu2_gate/{name}", why, inputs, p, "relu2_gate")
 
@@ -119,7 +149,12 @@ def gate() -> list[Case]:
     return [
         case("relu2", "A negative gate shuts; a positive one is squared.", numbers, up),
         case("overflow", "More than float16 holds: 65504.", *loud),
-        case("drawn", "Many at once.", uniform(33, 2, 78, scale=9), uniform(34, 2, 78, scale=9)),
+        case(
+            "drawn",
+            "Many at once.",
+            uniform(33, 2, 78, scale=9),
+            uniform(34, 2, 78, scale=9),
+        ),
         case("silu", "SiLU, for other models.", numbers, up, "silu"),
         case("silu_loud", "Far below zero SiLU is nearly zero.", *low, "silu"),
     ]
@@ -130,7 +165,7 @@ def head() -> list[Case]:
     bits = [0x3F80, 0xC049, 0x0000, 0x0001, 0x0080, 0x7F7F, 0xFF7F, 0x4780]
     why = "The bits are the upper half of a float32; read as float16 1 would be 1.875."
     wide = "A long sum, as in 2B4T: in float64, rounded once."
-    cases = [Case("widen/odd", why, {"bits": np.uint16([bits])}, {}, "embed")]
+    cases = [Case("widen/odd", why, {"bits": np.array([bits], np.uint16)}, {}, "embed")]
     for name, why, T, D, V in (
         ("drawn", "Every row of the head, for each token.", 3, 42, 33),
         ("wide", wide, 1, 2560, 4),

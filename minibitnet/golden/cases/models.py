@@ -5,18 +5,18 @@ time: the same numbers. The built-in model shows that a port holds out over six 
 and two hundred tokens.
 """
 
-import numpy as np
-
-from minibitnet.golden.cases import Case
-from minibitnet.golden.cases.text import QUIRKY, STORIES
+from minibitnet.golden.cases import Case, i32
+from minibitnet.golden.cases.text import LLAMA, QUIRKY, STORIES
 from minibitnet.golden.quirky import BOS
 
 IDS = {
-    QUIRKY: [BOS, 259, 32, 102, 111, 120, 263, 100, 258, 256, 267, 10],
+    QUIRKY: [BOS, 259, 269, 100, 32, 111, 263, 100, 258, 256, 267, 10],
+    LLAMA: [BOS, 259, 32, 102, 111],
     STORIES: [4093, 484, 493, 258, 427],  # Once upon a time
 }
 PIECES = {
     QUIRKY: {"prefill": [12], "pieces": [5, 1, 6], "steps": [1] * 12},
+    LLAMA: {"prefill": [5]},
     STORIES: {"prefill": [5], "pieces": [3, 2], "steps": [1] * 5},
 }
 WHY = {
@@ -24,18 +24,44 @@ WHY = {
     "pieces": "The same text in pieces: the same numbers.",
     "steps": "The same text a token at a time: the same numbers.",
 }
+GREEDY = (
+    ("quirky_200", QUIRKY, IDS[QUIRKY], "Two hundred tokens, each the most likely."),
+    ("stories_200", STORIES, IDS[STORIES], "A story of two hundred tokens."),
+    ("quirky_end", QUIRKY, [BOS, 38], "The id that config.json names ends a text."),
+    ("quirky_turn", QUIRKY, [BOS, 15], "So does that of generation_config.json."),
+)
 
 
 def cases() -> list[Case]:
     """All of them."""
     cases = []
     for model, cuts in PIECES.items():
-        label = model.split("/")[1]
-        inputs = {"ids": np.int32(IDS[model])}
+        inputs = {"ids": i32(IDS[model])}
         for cut, pieces in cuts.items():
-            p = {"model": model, "pieces": pieces}
+            p: dict[str, object] = {"model": model, "pieces": pieces}
+            label = model.split("/")[1]
             cases.append(Case(f"forward/{label}_{cut}", WHY[cut], inputs, p))
-        why = "Two hundred tokens, each time the most likely one, or until the text ends."
+    for name, model, ids, why in GREEDY:
         p = {"model": model, "n": 200}
-        cases.append(Case(f"generate/{label}", why, inputs, p))
+        cases.append(Case(f"generate/{name}", why, {"ids": i32(ids)}, p))
     return cases
+
+
+# Of the built-in model's stages these are there in full; of the others, integers and
+# scales by their hash.
+FULL = (
+    *("embed", "layers.0.attn", "layers.0.relu2_gate", "layers.0.ffn_residual"),
+    *("layers.5.ffn_residual", "final_norm", "logits"),
+)
+
+
+def belongs(case: Case, stage: str) -> bool:
+    """Whether a stage is among the outputs of a case."""
+    exact = stage.endswith((".codes", ".acc", ".scale"))
+    return case.parameters["model"] != STORIES or exact or stage in FULL
+
+
+def is_stored(case: Case, stage: str) -> bool:
+    """Whether a stage's bytes are in the set; else its hash is."""
+    whole = case.parameters["model"] != STORIES or stage in FULL
+    return whole and case.id.endswith("prefill")

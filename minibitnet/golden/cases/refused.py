@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from minibitnet.files.tensorfile import header
 from minibitnet.files.tensorheader import Spec
-from minibitnet.golden.cases import Case, f32
+from minibitnet.golden.cases import Case, f32, i32
 from minibitnet.golden.cases.text import QUIRKY
 from minibitnet.golden.quirky import QUIRKY as CONFIG
 from minibitnet.golden.quirky import TURN, tokenizer
@@ -42,45 +42,75 @@ def config(**changes: Any) -> NDArray[np.uint8]:
     return file(json.dumps(content))
 
 
-def cases() -> list[Case]:
-    """All of them."""
+def refused(name: str, kind: str, what: str, array: NDArray[Any], **more: Any) -> Case:
+    """A case that must be refused."""
+    why = f"{what[0].upper()}{what[1:]}."
+    return Case(f"refuse/{name}", why, {kind: array}, more | {"what": what})
+
+
+def arrays() -> list[Case]:
+    """Matrices, scales and ids."""
     packed, scale = np.full((2, 3), 0b01100001, np.uint8), f32([1])
-    packed[1, 2] |= 0b11
+    three = packed.copy()
+    three[1, 2] |= 0b11
+    high, low = i32([1, TURN + 1]), i32([1, -1])
+    return [
+        refused("code_3", "packed", "two bits that are 3, no code", three, M=8),
+        refused("rows", "packed", "more rows of bytes than M needs", packed, M=4),
+        refused("scale_nan", "w_scale", "a scale that is NaN", scale * np.nan),
+        refused("scale_infinite", "w_scale", "an infinite scale", scale * np.inf),
+        refused("scale_zero", "w_scale", "a scale of 0", scale * 0),
+        refused("scale_negative", "w_scale", "a scale below 0", -scale),
+        refused("id_high", "ids", "an id behind the vocabulary", high, model=QUIRKY),
+        refused("id_negative", "ids", "an id below 0", low, model=QUIRKY),
+        refused("no_ids", "ids", "no ids at all", i32([]), model=QUIRKY),
+    ]
+
+
+def weights() -> list[Case]:
+    """Safetensors files."""
+    twice = entry()[:-1] + ", " + entry()[1:]
+    other = entry(dtype="I64", shape=[1])
+    files = {
+        "truncated": ("a file that ends too early", file(WHOLE[:-1])),
+        "more_bytes": ("bytes that belong to no array", file(WHOLE + b"\0")),
+        "header_cut": ("a file that ends in its header", file(WHOLE[:40])),
+        "header_long": ("a header longer than the file", file(b"\xff" * 16)),
+        "empty": ("an empty file", file(b"")),
+        "no_json": ("a header that is no JSON", safetensors("{'a'")),
+        "dtype": ("a dtype that no weights have", safetensors(other)),
+        "shape": ("a shape of another size", safetensors(entry(shape=[3]))),
+        "offsets": ("offsets behind the end", safetensors(entry(data_offsets=[8, 16]))),
+        "twice": ("a name that comes twice", safetensors(twice)),
+    }
+    return [refused(name, "safetensors", *of) for name, of in files.items()]
+
+
+def configs() -> list[Case]:
+    """Files config.json and tokenizer.json."""
     short = tokenizer()
     short["model"]["vocab"].pop("a")
-    twice = entry()[:-1] + ", " + entry()[1:]
-    rows: list[tuple[str, str, str, NDArray[Any], dict[str, Any]]] = [
-        ("code_3", "packed", "two bits that are 3, which is no code", packed, {"M": 8}),
-        ("rows", "packed", "more rows of bytes than M needs", packed & 0xAA, {"M": 4}),
-        ("scale_nan", "w_scale", "a scale that is NaN", scale * np.nan, {}),
-        ("scale_infinite", "w_scale", "an infinite scale", scale * np.inf, {}),
-        ("scale_zero", "w_scale", "a scale of 0", scale * 0, {}),
-        ("scale_negative", "w_scale", "a scale below 0", -scale, {}),
-        ("id_too_high", "ids", "an id the vocabulary does not have", np.int32([1, TURN + 1]), {"model": QUIRKY}),
-        ("id_negative", "ids", "an id below 0", np.int32([1, -1]), {"model": QUIRKY}),
-        ("no_ids", "ids", "no ids at all", np.int32([]), {"model": QUIRKY}),
-        ("truncated", "safetensors", "a file that ends too early", file(WHOLE[:-1]), {}),
-        ("more_bytes", "safetensors", "bytes that belong to no array", file(WHOLE + b"\0"), {}),
-        ("header_cut", "safetensors", "a file that ends in its header", file(WHOLE[:40]), {}),
-        ("header_long", "safetensors", "a header longer than the file", file(b"\xff" * 16), {}),
-        ("empty", "safetensors", "an empty file", file(b""), {}),
-        ("no_json", "safetensors", "a header that is no JSON", safetensors("{'a'"), {}),
-        ("dtype", "safetensors", "a dtype that no weights have", safetensors(entry(dtype="I64", shape=[1])), {}),
-        ("shape", "safetensors", "a shape of another size than the bytes", safetensors(entry(shape=[3])), {}),
-        ("offsets", "safetensors", "offsets behind the end", safetensors(entry(data_offsets=[8, 16])), {}),
-        ("twice", "safetensors", "a name that comes twice", safetensors(twice), {}),
-        ("activation", "config", "an activation the model does not have", config(hidden_act="gelu"), {}),
-        ("heads", "config", "heads that do not divide into groups", config(num_key_value_heads=3), {}),
-        ("odd_head", "config", "an odd length of heads, which has no pairs", config(head_dim=7), {}),
-        ("no_layers", "config", "no number of layers", config(num_hidden_layers=None), {}),
-        ("scaling", "config", "RoPE scaling", config(rope_scaling={"rope_type": "yarn"}), {}),
-        ("window", "config", "a sliding window", config(sliding_window=128), {}),
-        ("bias", "config", "biases", config(attention_bias=True), {}),
-        ("no_object", "config", "JSON that is no object", file("[]"), {}),
-        ("no_letter", "tokenizer", "a byte without a token", file(json.dumps(short)), {}),
-        ("other_kind", "tokenizer", "another kind of model", file(json.dumps(tokenizer() | {"model": {"type": "Unigram"}})), {}),
-    ]  # fmt: skip
+    other = json.dumps(tokenizer() | {"model": {"type": "Unigram"}})
+    yarn = config(rope_scaling={"rope_type": "yarn"})
+    files = {
+        "activation": ("an unknown activation", config(hidden_act="gelu")),
+        "heads": ("heads that make no groups", config(num_key_value_heads=3)),
+        "odd_head": ("an odd length of heads, without pairs", config(head_dim=7)),
+        "no_layers": ("no number of layers", config(num_hidden_layers=None)),
+        "scaling": ("RoPE scaling", yarn),
+        "window": ("a sliding window", config(sliding_window=128)),
+        "bias": ("biases", config(attention_bias=True)),
+        "no_object": ("JSON that is no object", file("[]")),
+    }
     return [
-        Case(f"refuse/{name}", f"{what[0].upper()}{what[1:]}.", {kind: array}, p | {"what": what})
-        for name, kind, what, array, p in rows
-    ]  # fmt: skip
+        *(refused(name, "config", *of) for name, of in files.items()),
+        refused(
+            "no_letter", "tokenizer", "no token for a byte", file(json.dumps(short))
+        ),
+        refused("other_kind", "tokenizer", "another kind of model", file(other)),
+    ]
+
+
+def cases() -> list[Case]:
+    """All of them."""
+    return [*arrays(), *weights(), *configs()]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minibitnet.golden.cases import Case, f32, uniform
 from minibitnet.golden.quirky import BOS, TURN
 
-QUIRKY, STORIES = "models/quirky", "models/stories"
+QUIRKY, LLAMA, STORIES = "models/quirky", "models/llama", "models/stories"
 TEXTS = {
     "empty": "",
     "word": "thin",
@@ -25,6 +25,7 @@ TEXTS = {
     "letters": "né Straße 你好 \U0001f98a",
     "signs": "...!?\n(a) -- <b> $5",
     "strange_spaces": "a\u00a0b\u3000c\td\x1ce",
+    "whole_words": "the fox, the end",
     "special": "end<|eot_id|>and<|begin_of_text|>",
     "begun": "<|begin_of_text|>the",
     "nearly_special": "<|eot_id> |>",
@@ -91,7 +92,14 @@ def choices() -> list[Case]:
         ("flat", "Temperature above 1.", likely, 2.5, 0, 1.0),
         ("sharp", "Temperature next to 0: no overflow.", likely, 1e-3, 0, 1.0),
         ("top_k", "Of equals the lowest ids are kept.", equal, 1.0, 2, 1.0),
-        ("top_p", "Kept until they sum to p, the one that reaches it too.", likely, 1.0, 0, 0.6),
+        (
+            "top_p",
+            "Kept until they sum to p, the one that reaches it too.",
+            likely,
+            1.0,
+            0,
+            0.6,
+        ),
         ("top_p_one", "The first alone is enough.", likely, 1.0, 0, 0.4),
         ("both", "First top-k, then top-p of what is left.", equal, 1.0, 3, 0.5),
         ("order", "The temperature comes before the cuts.", likely, 4.0, 0, 0.5),
@@ -104,8 +112,8 @@ def choices() -> list[Case]:
         ("boundary", "A boundary belongs to the next token.", 0.25),
         ("last", "Just below 1: not a token of probability 0 either.", 1 - 2**-53),
     ):
-        p = np.array([0, 0.25, 0, 0.5, 0.25, 0])
-        cases.append(Case(f"pick/{name}", why, {"p": p, "u": np.array([u])}))
+        inputs = {"p": np.array([0, 0.25, 0, 0.5, 0.25, 0]), "u": np.array([u])}
+        cases.append(Case(f"pick/{name}", why, inputs))
     return cases
 
 
