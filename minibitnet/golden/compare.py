@@ -55,6 +55,8 @@ class Comparison:
         if self.verdict:
             yield f"{len(self.differing)} of {n} stages differ, first {self.first}"
             yield str(self.verdict)
+            if self.verdict.kind == "another arithmetic":
+                yield "In a port of this contract, which is exact, it is a mistake too."
         else:
             yield f"All {n} stages are equal."
         yield from map(str, self.tokens)

@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.arrays import F64
-from minibitnet.golden.orders import Pair, listed, name_order
+from minibitnet.golden.orders import SHOWN, Pair, listed, name_order
 
 Array = NDArray[Any]
 LAST_BITS = 1e-5  # of a row's largest number: another order of adding, another exp
@@ -178,23 +178,23 @@ def name_region(differs: NDArray[np.bool_], heads: int) -> str:
     if heads and N % heads == 0 and heads > 1:
         found = np.unique(columns // (N // heads))
         if len(found) < heads:
-            return f"only {count(found, 'head')}"
+            return count(found, "head")
     if len(rows) < T:
         step = np.unique(np.diff(rows))
         whole = len(rows) > 2 and len(step) == 1 and step[0] > 1
         if whole and rows[0] < step[0] and rows[-1] + step[0] >= T:
             return f"only every {step[0]}th row, from row {rows[0]}"
-        return f"only {count(rows, 'row')}"
+        return count(rows, "row")
     if len(columns) < N:
-        return f"only {count(columns, 'column')}"
+        return count(columns, "column")
     return ""
 
 
 def count(found: NDArray[np.intp], what: str) -> str:
-    """Indices in words: one, a run, or some."""
+    """Indices in words: one, a run, or a few; "" if they are scattered."""
     first, last = found[0], found[-1]
     if len(found) == 1:
-        return f"{what} {first}"
+        return f"only {what} {first}"
     if last - first == len(found) - 1:
-        return f"{what}s {first} to {last}"
-    return f"{what}s {listed(found)}"
+        return f"only {what}s {first} to {last}"
+    return f"only {what}s {listed(found)}" if len(found) <= SHOWN else ""

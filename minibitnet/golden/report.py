@@ -69,7 +69,7 @@ class Outcome:
         text = f"{where}: {self.detail}"
         if self.differ is not None:
             text += f"; {self.differ} of {self.size} differ"
-        return text + (f"; {self.pattern}" if self.pattern != self.detail else "")
+        return text + (f"; {self.pattern}" if self.pattern not in self.detail else "")
 
 
 def level_of(operation: str, name: str, dtype: str) -> str:
@@ -116,18 +116,21 @@ class Report:
         """The highest level reached; None if not even the first is."""
         reached = None
         for level in LEVELS:
-            if not self.is_reached(level):
+            if self.state(level) != "right":
                 break
             reached = level
         return reached
 
-    def is_reached(self, level: str) -> bool:
-        """Whether a level, looked at alone, is answered and right."""
+    def state(self, level: str) -> str:
+        """What a level is, looked at alone: right, wrong, or missing in part."""
         if level == "shapes":
-            answered = any(outcome.status != "missing" for outcome in self.outcomes)
-            return answered and not any(o.wrong_shape for o in self.outcomes)
-        here = [o.status for o in self.outcomes if o.level == level]
-        return bool(here) and {*here} == {"passed"}
+            states = ["passed" for o in self.outcomes if o.status != "missing"]
+            states += ["failed" for o in self.outcomes if o.wrong_shape]
+        else:
+            states = [o.status for o in self.outcomes if o.level == level]
+        if "failed" in states:
+            return "wrong"
+        return "missing" if "missing" in states or not states else "right"
 
     def content(self) -> dict[str, Any]:
         """For a program to read."""
@@ -137,7 +140,7 @@ class Report:
             "port": self.port,
             "passed": self.passed,
             "level": self.level,
-            "levels": {level: self.is_reached(level) for level in LEVELS},
+            "levels": {level: self.state(level) for level in LEVELS},
             "arrays": {state: self.count(state) for state in states},
             "operations": {
                 name: {state: self.count(state, name) for state in states}
@@ -160,8 +163,7 @@ class Report:
         yield f"**Level{name}: {self.level or 'none'}**"
         yield ""
         yield " > ".join(
-            f"{level} {'yes' if reached else 'no'}"
-            for level, reached in content["levels"].items()
+            f"{level} {state}" for level, state in content["levels"].items()
         )
         yield ""
         yield "| operation | passed | failed | missing |"

@@ -46,9 +46,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minibitnet
+from minibitnet.arrays import I64
 from minibitnet.cache import KVCache
 from minibitnet.golden.names import CONTRACT
-from minibitnet.model import Model, forward
+from minibitnet.model import Model, check_ids, forward
 from minibitnet.stages import trace
 
 Array = NDArray[Any]
@@ -59,12 +60,13 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
 def record(
-    model: Model, ids: Sequence[int], pieces: Sequence[int] | None = None
+    model: Model, ids: Sequence[int] | I64, pieces: Sequence[int] | None = None
 ) -> dict[str, Array]:
     """Every stage of these tokens, read in pieces of so many tokens, or at once.
 
     Raises ValueError if the pieces are not as many tokens together.
     """
+    ids = check_ids(ids, model.config, None)
     pieces = [len(ids)] if pieces is None else pieces
     if sum(pieces) != len(ids):
         raise ValueError(f"pieces must be {len(ids)} tokens together, got {pieces}")
@@ -221,6 +223,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 def load(file: Path) -> Any:
     """What an .npy (an array) or .npz (a dict of them) holds."""
+    if not file.is_file():  # reading a pipe would block
+        raise ValueError(f"{file}: expected a file, found something else")
     try:
         with file.open("rb") as stream:
             loaded = np.load(stream, allow_pickle=False)

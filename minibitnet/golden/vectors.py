@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from minibitnet.files.progress import progress
 from minibitnet.golden.cases import Case, Drawn, codes, floats, models, refused, text
 from minibitnet.golden.catches import find_catches
+from minibitnet.golden.draws import draw
 from minibitnet.golden.names import CONTRACT
 from minibitnet.golden.operations import answer, locate
 from minibitnet.golden.quirky import LLAMA, write_quirky
@@ -130,30 +131,19 @@ def describe(
 ) -> dict[str, Any]:
     """A vector as the manifest has it; its arrays are written."""
     stem = case.id.replace("/", ".")
-    inputs: dict[str, Any] = {}
-    for name, x in case.inputs.items():
-        if isinstance(x, Drawn):
-            raw = case.arrays[name]
-            made_by = {"kind": x.kind, "seed": x.seed}
-            inputs[name] = say(raw) | {
-                "generator": made_by,
-                "sha256": sha256(raw.tobytes()),
-            }
-        else:
-            inputs[name] = store(x, f"{stem}.{name}", directory)
-    results: dict[str, Any] = {}
-    for name, array in outputs.items():
-        if case.operation != "forward" or models.is_stored(case, name):
-            entry = store(array, f"{stem}.{name}", directory)
-        else:
-            entry = say(array) | hash_rows(array, f"{stem}.{name}")
-        kind = name.rsplit(".", 1)[-1]
-        tolerance = TOLERANCES.get(kind)
-        results[name] = entry | (
-            {"class": "exact"}
-            if tolerance is None
-            else {"class": "tolerance"} | tolerance
-        )
+    inputs = {
+        # generate has ids as input and as output
+        name: say_drawn(x)
+        if isinstance(x, Drawn)
+        else store(x, f"{stem}.{'in.' * (name in outputs)}{name}", directory)
+        for name, x in case.inputs.items()
+    }
+    results = {
+        name: store(array, f"{stem}.{name}", directory) | say_class(name)
+        if case.operation != "forward" or models.is_stored(case, name)
+        else hash_rows(array, f"{stem}.{name}") | say_class(name)
+        for name, array in outputs.items()
+    }
     return {
         "id": case.id,
         "operation": case.operation,
@@ -166,6 +156,19 @@ def describe(
         "inputs": inputs,
         "outputs": results,
     }
+
+
+def say_class(name: str) -> dict[str, Any]:
+    """Whether an output is exact; else how far off it may be."""
+    tolerance = TOLERANCES.get(name.rsplit(".", 1)[-1])
+    return {"class": "tolerance"} | tolerance if tolerance else {"class": "exact"}
+
+
+def say_drawn(x: Drawn) -> dict[str, Any]:
+    """What draws a large input."""
+    array = draw(x.kind, x.seed, x.shape)
+    made_by = {"kind": x.kind, "seed": x.seed}
+    return say(array) | {"generator": made_by, "sha256": sha256(array.tobytes())}
 
 
 def say(array: Array) -> dict[str, Any]:
@@ -199,7 +202,7 @@ def shortest(array: Array) -> Any:
 def hash_rows(array: Array, name: str) -> dict[str, Any]:
     """What the manifest says of an array whose bytes are not in the set."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return {
+    return say(array) | {
         "file": f"arrays/{name}.bin",
         "stored": False,
         "sha256": sha256(little.tobytes()),
