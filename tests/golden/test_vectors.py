@@ -11,8 +11,18 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import minibitnet as mb
-from minibitnet import absmax, absmean, attention, bf16, bitlinear, packing, rope
-from minibitnet import rmsnorm, sampling, tokenizer
+from minibitnet import (
+    absmax,
+    absmean,
+    attention,
+    bf16,
+    bitlinear,
+    packing,
+    rmsnorm,
+    rope,
+    sampling,
+    tokenizer,
+)
 from minibitnet.feedforward import ACTIVATIONS
 from minibitnet.golden.conform import conform
 from minibitnet.golden.operations import OPERATIONS, REFERENCE, answer
@@ -259,7 +269,7 @@ def test_the_small_models_are_as_odd_as_they_say():
     config = quirky.config
     sizes = config.hidden_size, config.intermediate_size, config.vocab_size
     for size in (*sizes, config.num_attention_heads * config.head_dim):
-        assert size % 5 and size % 32 and size % 128
+        assert 0 not in (size % 5, size % 32, size % 128)
     assert config.num_attention_heads == 4 * config.num_key_value_heads
     assert quirky.lm_head is quirky.embed_tokens
     llama, _ = mb.load(FROZEN / "models" / "llama")
