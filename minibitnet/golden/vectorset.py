@@ -27,6 +27,8 @@ Array = NDArray[Any]
 Entry = dict[str, Any]
 DTYPES = ("int8", "uint8", "uint16", "int32", "float32", "float64")
 FROZEN = Path(minibitnet.__file__).parents[1] / "vectors" / "v1"  # in a checkout
+MODEL = re.compile(r"models/[a-z0-9]+")
+MODEL_FILE = re.compile(rf"{MODEL.pattern}/[A-Za-z0-9_.]+")
 FILE = re.compile(r"arrays/[A-Za-z0-9_.]+\.bin")
 
 
@@ -45,9 +47,12 @@ class VectorSet:
             for vector in manifest["vectors"]:
                 check_vector(vector)
                 self.vectors.append(vector)
+            expected = dict(name_files(manifest["models"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             what = f"{type(error).__name__} {error} in vector {len(self.vectors)}"
             self.refuse("whole vectors", what)
+        for file, right in expected.items():
+            self.check((directory / file).read_bytes(), right, file)
 
     def refuse(self, expected: str, found: str) -> NoReturn:
         """Say what is wrong with the set."""
@@ -67,7 +72,8 @@ class VectorSet:
         if "generator" in entry:
             made_by = entry["generator"]
             array = draw(made_by["kind"], made_by["seed"], tuple(entry["shape"]))
-            return self.check(array.tobytes(), entry, f"drawn from {made_by}")
+            raw = self.check(array.tobytes(), entry["sha256"], f"drawn from {made_by}")
+            return as_array(raw, entry)
         return self.read(entry["file"], entry)
 
     def read_output(self, entry: Entry) -> Array | None:
@@ -77,13 +83,14 @@ class VectorSet:
 
     def read(self, file: str, entry: Entry) -> Array:
         """An array of the set."""
-        return self.check((self.directory / file).read_bytes(), entry, file)
+        raw = (self.directory / file).read_bytes()
+        return as_array(self.check(raw, entry["sha256"], file), entry)
 
-    def check(self, raw: bytes, entry: Entry, what: str) -> Array:
-        """The bytes as an array, if they are the right ones."""
-        if (found := sha256(raw)) != entry["sha256"]:
-            self.refuse(f"{what}: SHA-256 {entry['sha256']}", found)
-        return as_array(raw, entry)
+    def check(self, raw: bytes, expected: str, what: str) -> bytes:
+        """The bytes, if they have that hash."""
+        if (found := sha256(raw)) != expected:
+            self.refuse(f"{what}: SHA-256 {expected}", found)
+        return raw
 
 
 @contextmanager
@@ -103,16 +110,26 @@ def all_entries(vector: Entry) -> list[Entry]:
     return [*vector["inputs"].values(), *vector["outputs"].values()]
 
 
+def name_files(models: Entry) -> Iterator[tuple[str, str]]:
+    """The files of the models, and the hash of each."""
+    for model, files in models.items():
+        for name, expected in files.items():
+            if not MODEL_FILE.fullmatch(f"{model}/{name}"):
+                raise ValueError(f"{model}/{name}")
+            yield f"{model}/{name}", expected
+
+
 def check_vector(vector: Entry) -> None:
     """See that a vector has what it takes to read it."""
     if vector["operation"] not in OPERATIONS:
         raise ValueError(vector["operation"])
-    vector["id"].split("/"), vector["parameters"].items()
+    vector["id"].split("/")
+    if not MODEL.fullmatch(vector["parameters"].get("model", "models/quirky")):
+        raise ValueError(vector["parameters"]["model"])
     for entry in all_entries(vector):
         check_entry(entry)
     for entry in vector["outputs"].values():
-        if entry["class"] not in ("exact", "tolerance"):
-            raise ValueError(entry["class"])
+        check_output(entry)
 
 
 def check_entry(entry: Entry) -> None:
@@ -123,6 +140,16 @@ def check_entry(entry: Entry) -> None:
     entry["sha256"].isalnum()
     if "generator" not in entry and not FILE.fullmatch(entry["file"]):
         raise ValueError(entry["file"])
+
+
+def check_output(entry: Entry) -> None:
+    """See that it is said what is right."""
+    if entry["class"] == "tolerance":
+        float(entry["absolute"] + entry["relative"])
+    elif entry["class"] != "exact":
+        raise ValueError(entry["class"])
+    if not entry.get("stored", True) and len(entry["rows"]) != entry["shape"][0]:
+        raise ValueError(entry["rows"])
 
 
 def as_array(raw: bytes, entry: Entry) -> Array:

@@ -286,6 +286,11 @@ DAMAGE = {
     "dtype": (lambda c: first_output(c).update(dtype="O"), "O"),
     "shape": (lambda c: first_output(c).update(shape=[-1]), "whole vectors"),
     "file": (lambda c: first_output(c).update(file="../../a.bin"), "a.bin in vector 0"),
+    "rows": (lambda c: first_output(c).update(stored=False), "KeyError"),
+    "fewer": (lambda c: first_output(c).update(stored=False, rows=[]), "whole vect"),
+    "tolerance": (lambda c: first_output(c).update({"class": "tolerance"}), "KeyError"),
+    "model": (lambda c: c["vectors"][0]["parameters"].update(model="../a"), "../a"),
+    "models": (lambda c: c.update(models={"../m": {"a": "b"}}), "../m/a"),
     "sha256": (lambda c: first_output(c).update(sha256=3), "AttributeError"),
 }
 
@@ -304,6 +309,14 @@ def test_an_array_that_was_changed_is_refused(tmp_path):
     file.write_bytes(file.read_bytes()[::-1])
     with pytest.raises(ValueError, match=r"rms_norm.loud.x.bin: SHA-256 .* found"):
         conform({"rms_norm": rms_norm}, directory)
+
+
+def test_a_model_that_was_changed_is_refused(tmp_path):
+    directory = shutil.copytree(FROZEN, tmp_path / "set")
+    file = directory / "models" / "llama" / "config.json"
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(ValueError, match=r"models/llama/config.json: SHA-256 .* found"):
+        VectorSet(directory)
 
 
 def test_drawn_inputs_are_those_of_the_hash(monkeypatch):
