@@ -25,15 +25,20 @@ import minibitnet
 from minibitnet.commands import (
     bench,
     chat,
+    compare,
+    conform,
     costs,
     course,
+    diagnose,
     doctor,
     download,
     generate,
     inspect,
     streams,
     synth,
+    trace,
     train,
+    vectors,
 )
 from minibitnet.startup import leave
 
@@ -43,9 +48,14 @@ COMMANDS = {
     "inspect": inspect,
     "download": download,
     "synth": synth,
+    "trace": trace,
+    "compare": compare,
+    "vectors": vectors,
+    "conform": conform,
     "train": train,
     "bench": bench,
     "costs": costs,
+    "diagnose": diagnose,
     "course": course,
     "doctor": doctor,
 }

@@ -9,9 +9,14 @@ In this order
     `inspect`   what a checkpoint holds, and where its bytes go
     `download`  fetch a model from the hub
     `synth`     write a random checkpoint in the real layout
+    `trace`     write every array of a forward pass
+    `compare`   two traces: where they part first
+    `vectors`   write the test vectors for ports
+    `conform`   the answers of a port against them
     `train`     train a small ternary model on text files
     `bench`     how fast, and in how much memory
     `costs`     count bytes, operations and joules
+    `diagnose`  which known mistake a port makes
     `course`    copy the notebooks and start Jupyter
     `doctor`    whether all is well here
     `options`   the options that several of them take
