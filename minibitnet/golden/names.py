@@ -14,6 +14,8 @@ Examples
 
 from typing import NamedTuple
 
+CONTRACT = 2  # of the numerical contract, README: what an array must be to the last bit
+
 
 class Stage(NamedTuple):
     """One row of the vocabulary: a stage and what others call it."""
