@@ -25,6 +25,7 @@ from minibitnet.commands import (
     chat,
     costs,
     course,
+    diagnose,
     doctor,
     download,
     generate,
@@ -42,6 +43,7 @@ COMMANDS = {
     "train": train,
     "bench": bench,
     "costs": costs,
+    "diagnose": diagnose,
     "course": course,
     "doctor": doctor,
 }

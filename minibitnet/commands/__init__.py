@@ -12,6 +12,7 @@ In this order
     `train`     train a small ternary model on text files
     `bench`     how fast, and in how much memory
     `costs`     count bytes, operations and joules
+    `diagnose`  which known mistake a port makes
     `course`    copy the notebooks and start Jupyter
     `doctor`    whether all is well here
     `options`   the options that several of them take

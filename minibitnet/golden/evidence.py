@@ -1,0 +1,145 @@
+"""What speaks for a suspect: the numbers of a port beside those of a page with bugs.
+
+A suspect is the page with some bugs of the zoo in it, or with none. It is run on the
+tokens that the port read, as far as the port's numbers go, and each stage compared.
+
+Notes
+-----
+The page checks nothing. So the model is loaded and run by the package first, which
+refuses what it does not understand, and the page must compute the same.
+
+Examples
+--------
+>>> from minibitnet.golden.zoo import find_bug
+>>> from minibitnet.stories import BUILT_IN
+>>> stages = {"layers.0.attn": Seen(np.zeros((1, 256)))}
+>>> evidence = Evidence(stages, BUILT_IN, [4093, 300])
+>>> suspect = evidence.judge(find_bug("modulo-heads"))
+>>> suspect.name, suspect.mean, suspect.first
+('modulo-heads', 1.4142135623730951, 'layers.0.attn')
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minibitnet import one_page
+from minibitnet.checkpoint import load
+from minibitnet.golden.port import Stages, run_port
+from minibitnet.golden.seen import FARTHEST, Seen
+from minibitnet.golden.zoo import Bug, mutate
+from minibitnet.model import forward
+from minibitnet.stages import trace
+
+
+@dataclass(frozen=True, eq=False)
+class Suspect:
+    """The page, or the page with bugs in it, and how far the port is from it."""
+
+    bugs: tuple[Bug, ...]
+    distances: Mapping[str, float]  # by stage, in the order of computation
+
+    @property
+    def name(self) -> str:
+        """The bugs by name."""
+        return " and ".join(bug.name for bug in self.bugs) or "the page"
+
+    @cached_property
+    def mean(self) -> float:
+        """How far the port is on average."""
+        return float(np.mean([*self.distances.values()]))
+
+    @property
+    def first(self) -> str | None:
+        """The first stage at which the port differs; None if it equals this."""
+        return next((name for name, far in self.distances.items() if far), None)
+
+
+class Evidence:
+    """The numbers of a port, and what it read.
+
+    Raises ValueError if they are not numbers of this model and these tokens.
+    """
+
+    def __init__(
+        self, stages: Mapping[str, Seen], directory: Path, ids: Sequence[int]
+    ) -> None:
+        self.directory, self.ids = directory, ids
+        self.right = run_page(directory, ids, stages)
+        self.stages = {}
+        for name, array in self.right.items():
+            seen = stages[name].in_rows(name, array[0].size)
+            if len(seen.values) > len(array) + 1:  # one more for a second begin-of-text
+                raise ValueError(
+                    f"{name}: expected {len(array)} rows or fewer, "
+                    f"found {len(seen.values)}"
+                )
+            self.stages[name] = seen
+        self.page = self.compare((), self.right)
+
+    def judge(self, *bugs: Bug, pieces: Sequence[int] = ()) -> Suspect | None:
+        """How far the port is from the page with these bugs; None where it cannot run.
+
+        The tokens are read in pieces of so many, or at once.
+        """
+        try:
+            port = mutate(*bugs)
+        except ValueError:  # two bugs of one line
+            return None
+        found = run_port(port, self.directory, self.ids, pieces, self.stages)
+        return None if found is None else self.compare(bugs, found)
+
+    def compare(self, bugs: tuple[Bug, ...], found: Stages) -> Suspect:
+        """How far the port is from stages that were computed with these bugs."""
+        distances = {
+            name: seen.distance(in_rows(found[name])) if name in found else FARTHEST
+            for name, seen in self.stages.items()
+        }
+        return Suspect(bugs, distances)
+
+    def right_tokens(self) -> int:
+        """How many tokens from the start have none but the page's numbers.
+
+        0 if no token is seen to be right.
+        """
+        right = T = len(self.ids)
+        unseen = T
+        for name, seen in self.stages.items():
+            far = seen.differences(in_rows(self.right[name]))
+            if far is None:
+                return 0
+            unseen = min(unseen, T - len(far))
+            right = min([right, *np.flatnonzero(far.any(axis=1)) + T - len(far)])
+        return int(right) if right > unseen else 0
+
+
+def in_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """The numbers of each row, whatever its axes.
+
+    array (...) -> rows (T, N)
+    """
+    return array.reshape(len(array), -1)
+
+
+def run_page(directory: Path, ids: Sequence[int], names: Collection[str]) -> Stages:
+    """The stages of these names, by the page, which must be the package's."""
+    model, _ = load(directory)
+    with trace() as package:
+        forward(model, ids)
+    for name in names:
+        if name not in package:
+            raise ValueError(f"{name}: expected a stage of {directory}, found none")
+    page = run_port(one_page, directory, ids, names=names) or {}
+    for name in names:
+        right = Seen(package[name]).in_rows(name, package[name][0].size)
+        if name not in page or right.distance(in_rows(page[name])):
+            raise ValueError(
+                f"{directory}: expected a checkpoint that one_page.py reads, "
+                f"found another {name}"
+            )
+    return page
