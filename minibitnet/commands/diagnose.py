@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     dump = read_dump(args.port)
     ids = choose_ids(dump, args)
     found = diagnose(dump.stages, find_directory(args.model), ids)
-    print(f"{len(ids)} tokens, {len(dump.stages)} stages: {describe(found.page)}")
+    print(f"tokens: {len(ids)}, stages: {len(dump.stages)}, {describe(found.page)}")
     if found.page.first is None:
         print_silent(found.silent)
         return 0
@@ -92,7 +92,7 @@ def print_silent(silent: Sequence[Bug]) -> None:
     """Which mistakes the numbers cannot show."""
     names = ", ".join(bug.name for bug in silent) or "none"
     text = f"Known bugs that would not show in these numbers: {names}."
-    print(textwrap.fill(text, 88))
+    print(textwrap.fill(text, 88, break_on_hyphens=False))
 
 
 def print_diagnosis(found: Diagnosis) -> int:

@@ -19,8 +19,8 @@ In the last layer llama.cpp goes on with the last token alone, and newer version
 `embed` ``embd`` and print another word than ``ggml_debug`` first.
 
 Nodes that are no stage are passed over: there are hundreds. So are the sums below the
-numbers: some versions sum what is printed, others all. A graph that was evaluated twice,
-a prompt and then a token, is refused.
+numbers: some versions sum what is printed, others all. A graph that was evaluated
+twice, on a prompt and on a token after it, is refused.
 
 References
 ----------

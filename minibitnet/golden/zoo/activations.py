@@ -10,8 +10,7 @@ CODES = "np.rint(x * (127 / largest))"
 ATTN_OUT = """\
         if model + "self_attn.attn_sub_norm.weight" in weights:
             x = stage("attn_sub_norm", norm(x, model + "self_attn.attn_sub_norm"))
-        (o,) = linear(x, "attn_out", "o")
-"""
+        (o,) = linear(x, "attn_out", "o")"""
 
 ACTIVATIONS = (
     Bug(
@@ -40,15 +39,16 @@ ACTIVATIONS = (
         wrong="np.floor(x * (127 / largest) + np.float32(0.5))",
         symptom="Right, but for a negative code off by one now and then.",
         first_stage="attn_in.codes",
-        look_for="Math.round of JavaScript, or floor(x + 0.5): both take halves up.",
+        look_for="floor(x + 0.5), or Math.round of JavaScript: both take halves up.",
     ),
     Bug(
         name="zero-row",
         where="microsoft/BitNet#123",
         right="np.maximum(np.abs(x).max(axis=1, keepdims=True), np.float32(1e-5))",
         wrong="np.abs(x).max(axis=1, keepdims=True)",
-        symptom="NaN everywhere behind a token whose activations are all 0.",
-        first_stage="attn_in.codes",
+        symptom="NaN behind a token whose activations are all 0, where codes are kept "
+        "as floats.",
+        first_stage="attn_in.scale",
         look_for="the largest activation, which is at least 1e-5 before it divides.",
     ),
     Bug(
@@ -109,8 +109,7 @@ ACTIVATIONS = (
         wrong="""\
         (o,) = linear(x, "attn_out", "o")
         if model + "self_attn.attn_sub_norm.weight" in weights:
-            o = norm(o, model + "self_attn.attn_sub_norm")
-""",
+            o = norm(o, model + "self_attn.attn_sub_norm")""",
         symptom="Nonsense.",
         first_stage="attn_out.codes",
         look_for="where attn_sub_norm stands: before o_proj quantizes its input.",

@@ -10,7 +10,7 @@ POSITIONS = "np.arange(start, start + T)"
 HALVES = (
     "    first, second = np.split(x, 2, axis=2)\n"
     "    return np.concatenate([first * cos - second * sin, "
-    "second * cos + first * sin], axis=2)\n"
+    "second * cos + first * sin], axis=2)"
 )
 
 ATTENTION = (
@@ -21,8 +21,7 @@ ATTENTION = (
         wrong="""\
     first, second = x[:, :, 0::2], x[:, :, 1::2]
     pairs = [first * cos - second * sin, second * cos + first * sin]
-    return np.stack(pairs, axis=3).reshape(x.shape)
-""",
+    return np.stack(pairs, axis=3).reshape(x.shape)""",
         symptom="The first token or two are right, the rest is not.",
         first_stage="q.rope",
         look_for="which coordinates turn together: j and j + d/2, not 2j and 2j + 1.",
@@ -94,7 +93,7 @@ ATTENTION = (
         where="lablup/mlxcel#998",
         right="seen = start + t + 1",
         wrong="seen = start + T",
-        symptom="A prompt read at once gives nonsense; read token by token it is right.",
+        symptom="A prompt read at once gives nonsense, token by token it does not.",
         first_stage="attn_weights",
         look_for="the mask, if a prompt is read at once: a token sees itself and those "
         "before it.",

@@ -65,7 +65,7 @@ LAYERS = (
         right=START,
         wrong=f"    ids = ids if cache else ids[1:]\n{START}",
         symptom="Worse answers, or none.",
-        first_stage="q.rope",
+        first_stage="embed",
         look_for="begin-of-text, which stands before every text: all tokens are one "
         "position too early.",
     ),
@@ -75,7 +75,7 @@ LAYERS = (
         right=START,
         wrong=f"    ids = ids if cache else [ids[0], *ids]\n{START}",
         symptom="Slightly worse answers.",
-        first_stage="q.rope",
+        first_stage="embed",
         look_for="begin-of-text put there by the tokenizer and by the template.",
     ),
     Bug(
