@@ -4,6 +4,13 @@ Each was met by somebody in public. None is a caricature: with most of them a mo
 still writes something, with some of them it writes fluently. They say what a test of a
 port must notice, and `minibitnet.golden.diagnose` finds them in one.
 
+Notes
+-----
+Left out is what changes no number (codes cut off at -127: none is lower; activations
+quantized twice: the codes are the same), and what is no change of one to three lines of
+the page: a sub-norm before q, k and v in place of the one before o, masters run as they
+are, a prompt and a single token computed by two different programs.
+
 In this order
     `bug`          what a bug is, and a port that has it
     `weights`      unpacking, scales, masters

@@ -1,0 +1,56 @@
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from minibitnet import one_page, trace
+from minibitnet.checkpoint import load
+from minibitnet.golden.port import run_port
+from minibitnet.golden.zoo import find_bug, mutate
+from minibitnet.model import forward
+
+IDS = [95, 20, 30, 4, 96]
+
+
+def test_the_page_gives_the_stages_of_the_package(quirky):
+    with trace() as package:
+        forward(load(quirky)[0], IDS)
+    page = run_port(one_page, quirky, IDS)
+    assert [*page] == [*package]
+    assert_array_equal(page["layers.1.down.acc"], package["layers.1.down.acc"])
+
+
+def test_in_pieces_all_rows_are_there_and_the_same(quirky):
+    at_once = run_port(one_page, quirky, IDS)
+    in_pieces = run_port(one_page, quirky, IDS, pieces=[2, 1, 2])
+    assert at_once.keys() - in_pieces.keys() == {
+        "layers.0.attn_weights",
+        "layers.1.attn_weights",
+    }
+    for name, array in in_pieces.items():
+        assert_array_equal(array, at_once[name], strict=True)
+
+
+def test_a_run_ends_with_the_last_stage_asked_for(quirky, monkeypatch):
+    page = mutate()
+    names = ["embed", "layers.0.q.rope"]
+    found = run_port(page, quirky, IDS, pieces=[4, 1], names=names)
+    assert_array_equal(found["layers.0.q.rope"], run_port(page, quirky, IDS)[names[1]])
+    assert [*found] == names
+    # What is behind is not computed: it would fail
+    monkeypatch.setattr(page, "relu2", None)
+    assert run_port(page, quirky, IDS, names=names) is not None
+    assert run_port(page, quirky, IDS) is None
+
+
+def test_a_bug_that_does_not_fit_the_shapes_cannot_run(quirky, tmp_path):
+    assert run_port(mutate(find_bug("sub-norm-after-o")), quirky, IDS) is not None
+    config, weights = one_page.load(quirky)
+    page = mutate(find_bug("sub-norm-after-o"))
+    gain = "model.layers.0.self_attn.attn_sub_norm.weight"
+    page.load = lambda directory: (config, weights | {gain: weights[gain][:-1]})
+    assert run_port(page, quirky, IDS) is None
+
+
+def test_infinity_is_part_of_what_is_computed(loud):
+    port = mutate(find_bug("float16-gate"))
+    with np.errstate(all="raise"):  # of the caller, and no matter
+        assert run_port(port, loud, [95, 2, 3]) is not None
