@@ -46,6 +46,7 @@ from minibitnet.golden.zoo import ZOO, Bug
 MUCH_NEARER = 0.5  # times as far as the page, at most
 LIKELY = 5  # suspects that are tried together with others
 ARITHMETIC = 0.15  # far from the page, at most: what rounding becomes in some layers
+ROUNDINGS = {"float32-sums", "float16-gate"}  # no mistakes in another arithmetic
 PAGE_BUGS = tuple(bug for bug in ZOO if bug.module == "minibitnet.one_page")
 
 
@@ -69,6 +70,10 @@ class Diagnosis:
         nearest = self.page
         for suspect in self.suspects:
             more_bugs = len(suspect.bugs) > len(nearest.bugs)
+            if ROUNDINGS & {bug.name for bug in suspect.bugs} and (
+                more_bugs and nearest.bugs or self.looks_like_rounding
+            ):
+                continue
             if suspect.mean < nearest.mean * (MUCH_NEARER if more_bugs else 1):
                 nearest = suspect
         return nearest if nearest.bugs else None
@@ -76,7 +81,7 @@ class Diagnosis:
     @property
     def looks_like_rounding(self) -> bool:
         """Whether the distances from the page are those of another arithmetic."""
-        return max(self.page.distances.values()) <= ARITHMETIC
+        return differs_by_rounding(self.page)
 
 
 def diagnose(
@@ -107,11 +112,17 @@ def diagnose(
         suspects += try_in_pieces(evidence, silent)
         suspects.sort(key=mean_distance)
     found = Diagnosis(page, suspects, silent)
-    if page.first is None or found.equal or found.looks_like_rounding:
+    nearest = found.nearest or page
+    if not nearest.first or differs_by_rounding(nearest) and not is_exact(page):
         return found
     at_once = [suspect for suspect in suspects if suspect.bugs[0] not in silent]
     pairs = [*try_all(evidence, likely_pairs(page, at_once))]
     return Diagnosis(page, [*suspects, *sorted(pairs, key=mean_distance)], silent)
+
+
+def differs_by_rounding(suspect: Suspect) -> bool:
+    """Whether no stage is farther than another arithmetic explains."""
+    return max(suspect.distances.values()) <= ARITHMETIC
 
 
 def try_all(

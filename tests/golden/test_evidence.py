@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from minibitnet import one_page
+from minibitnet.checkpoint import CheckpointError
+from minibitnet.golden import evidence as module
+from minibitnet.golden.evidence import Evidence
+from minibitnet.golden.port import run_port
+from minibitnet.golden.seen import FARTHEST, Seen
+from minibitnet.golden.zoo import find_bug
+
+IDS = [95, 20, 30, 4, 96]
+
+
+def seen(stages, *names):
+    return {name: Seen(stages[name]) for name in names}
+
+
+@pytest.fixture(scope="module")
+def right(quirky):
+    return run_port(one_page, quirky, IDS)
+
+
+def test_a_right_port_is_at_the_page(quirky, right):
+    numbers = seen(right, "logits", "layers.0.attn_weights", "layers.1.q.acc")
+    evidence = Evidence(numbers, quirky, IDS)
+    assert [*evidence.stages] == ["layers.0.attn_weights", "layers.1.q.acc", "logits"]
+    assert (evidence.page.name, evidence.page.first) == ("the page", None)
+    assert evidence.page.mean == 0
+    assert evidence.right_tokens() == 5
+
+
+def test_a_suspect_is_as_far_as_its_numbers(quirky, right):
+    evidence = Evidence(seen(right, "embed", "layers.0.attn_out.codes"), quirky, IDS)
+    suspect = evidence.judge(find_bug("no-sub-norms"))
+    assert suspect.first == "layers.0.attn_out.codes"
+    assert suspect.mean == suspect.distances["layers.0.attn_out.codes"] / 2 > 0
+    both = evidence.judge(find_bug("silu"), find_bug("theta-10000"))
+    assert both.name == "silu and theta-10000"
+
+
+def test_a_stage_that_a_suspect_does_not_have_is_as_far_as_can_be(quirky, right):
+    evidence = Evidence(seen(right, "layers.0.attn_sub_norm"), quirky, IDS)
+    assert evidence.judge(find_bug("no-sub-norms")).mean == FARTHEST
+
+
+def test_what_cannot_run_is_no_suspect(quirky, right, monkeypatch):
+    evidence = Evidence(seen(right, "logits"), quirky, IDS)
+    assert evidence.judge(find_bug("code-map"), find_bug("blocks-of-64")) is None
+    monkeypatch.setattr(module, "run_port", lambda *args: None)
+    assert evidence.judge(find_bug("silu")) is None
+
+
+def test_tokens_are_right_up_to_the_first_wrong_one(quirky, right):
+    wrong = right["layers.1.q"].copy()
+    wrong[3:] += 1
+    stages = {"embed": Seen(right["embed"]), "layers.1.q": Seen(wrong)}
+    assert Evidence(stages, quirky, IDS).right_tokens() == 3
+    # Nothing is known of what is before the rows that were seen
+    stages = {"layers.1.q": Seen(wrong[3:])}
+    assert Evidence(stages, quirky, IDS).right_tokens() == 0
+    stages = {"embed": Seen(np.vstack([right["embed"], right["embed"][:1]]))}
+    assert Evidence(stages, quirky, IDS).right_tokens() == 0
+
+
+def test_numbers_of_another_model_are_refused(quirky, right):
+    with pytest.raises(
+        ValueError, match="layers.7.q: expected a stage of .* found none"
+    ):
+        Evidence({"layers.7.q": Seen(right["layers.1.q"])}, quirky, IDS)
+    with pytest.raises(ValueError, match="^layers.1.q: expected rows of 96 numbers"):
+        Evidence({"layers.1.q": Seen(right["layers.1.q"][:, :95])}, quirky, IDS)
+    many = np.vstack([right["embed"]] * 2)
+    with pytest.raises(ValueError, match="^embed: expected 5 rows or fewer, found 10"):
+        Evidence({"embed": Seen(many)}, quirky, IDS)
+    with pytest.raises(ValueError, match="^ids must be from 0 to 96, got 1000"):
+        Evidence(seen(right, "embed"), quirky, [1000])
+    with pytest.raises(CheckpointError):
+        Evidence(seen(right, "embed"), quirky / "nowhere", IDS)
+
+
+def test_a_model_that_the_page_reads_otherwise_is_refused(quirky, right, monkeypatch):
+    wrong = {name: array + 1 for name, array in right.items()}
+    for page in (None, wrong):
+        monkeypatch.setattr(module, "run_port", lambda *args, page=page, **named: page)
+        with pytest.raises(ValueError, match="a checkpoint that one_page.py reads"):
+            Evidence(seen(right, "embed"), quirky, IDS)
