@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from minibitnet.commands.options import print_json
+from minibitnet.commands.streams import print_json
 from minibitnet.golden.conform import conform_files
 
 

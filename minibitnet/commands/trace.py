@@ -5,7 +5,7 @@ from pathlib import Path
 
 from minibitnet.checkpoint import load
 from minibitnet.commands.generate import parse_ids
-from minibitnet.commands.options import some
+from minibitnet.commands.options import at_least, some
 from minibitnet.golden.traces import record, write_trace
 
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pieces",
-        type=some,
+        type=some(at_least(1)),
         metavar="N,N",
         help="how many tokens to read at a time (default: all; all give the same)",
     )

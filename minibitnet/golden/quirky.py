@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 from minibitnet import bf16
 from minibitnet.arrays import F32
 from minibitnet.checkpoint.configfile import parse_config, parse_stored
-from minibitnet.checkpoint.synth import tensor_specs, write_json
+from minibitnet.checkpoint.synth import tensor_specs
 from minibitnet.files.published import CONFIG
 from minibitnet.files.tensorfile import WEIGHTS, write_tensors
 from minibitnet.files.tensorheader import Spec
+from minibitnet.files.writing import write_json
 from minibitnet.golden.draws import draw
 from minibitnet.tokenizer import BEGIN_OF_TEXT, CHAT_TEMPLATE, END_OF_TEXT, END_OF_TURN
 from minibitnet.tokenizerfile import FLAGS, LETTERS, PRE_TOKENIZER

@@ -38,7 +38,8 @@ def test_the_bug_is_named_with_its_line(capsys, tmp_path):
     status, out, _ = run(capsys, dump(tmp_path / "port.npz", find_bug("silu")))
     assert status == 1
     assert out.startswith(
-        "tokens: 3, stages: 195, 26 equal the page's, then layers.0.relu2_gate differs\n"
+        "tokens: 3, stages: 195, 26 equal the page's, then layers.0.relu2_gate "
+        "differs\n"
         "It is silu: the same numbers in every stage.\n"
         "\n  minibitnet/one_page.py:"
     )
