@@ -217,7 +217,7 @@ check_first = Exercise(
         "A difference may be below zero, too.": first_signed,
         "NaN passes your comparison: it is neither above nor below. Ask whether the "
         "difference is small, and turn that round.": first_without_nan,
-        "nanmax passes over what is not a number, and a NaN is as wrong as can be.": (
+        "nanmax passes over NaN, and Python's max may. A NaN is as wrong as can be.": (
             first_past_nan,
             first_past_some_nan,
         ),

@@ -436,7 +436,7 @@ WRONG = [  # and what is said of each
     ("tokenizer.join", join_text, "You replace text"),
     ("tokenizer.join", lambda ids, left, right, new: ids[:1], "Expected shape"),
     ("stages.first", first_by_nanmax, "nanmax"),
-    ("stages.first", first_by_some_nanmax, "nanmax passes over"),
+    ("stages.first", first_by_some_nanmax, "nanmax passes over NaN"),
 ]
 
 
