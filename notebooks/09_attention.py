@@ -183,8 +183,8 @@ cache_size(parse_config(CONFIG), tokens=4096) / 1e6
 # change, and what a token of a story costs in both, in bits ([notebook 6](06_rmsnorm.ipynb)):
 
 # %%
-from minibitnet.course.stages import change_page
 from minibitnet.evaluation.score import log_softmax
+from minibitnet.golden.zoo import find_bug, mutate
 from minibitnet.stories import BUILT_IN
 
 story = tokenizer.encode(
@@ -199,7 +199,7 @@ def cost(page):
     return float(-np.mean(came) / np.log(2))
 
 
-wrong = change_page("head // (H // G)", "head % G")
+wrong = mutate(find_bug("modulo-heads"))
 round(cost(one_page), 2), round(cost(wrong), 2)
 
 # %% [markdown]

@@ -1,67 +1,27 @@
 """Exercises of notebook 17, and the faulty ports that are found in it.
 
-A port is the page, `minibitnet.one_page`, with one change. (Do not look before you have
-looked for the mistakes in the notebook.)
+A port is the page, `minibitnet.one_page`, with a bug of `minibitnet.golden.zoo`. (Do
+not look before you have looked for the mistakes in the notebook.)
 """
-
-import inspect
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet import one_page
 from minibitnet.course.exercise import Exercise
 from minibitnet.golden.names import IN_A_BLOCK
+from minibitnet.golden.zoo import find_bug, mutate
 
 F32 = NDArray[np.float32]
 
 
-def change_page(right: str, wrong: str) -> ModuleType:
-    """The page as a module of its own, with some of its text replaced.
-
-    Parameters
-    ----------
-    right : str
-        What the page says, in one place only.
-    wrong : str
-        What the port says there.
-
-    Returns
-    -------
-    port : module
-        With the functions of the page. The page itself stays as it is.
-
-    Raises
-    ------
-    ValueError
-        If the page does not say that exactly once.
-    """
-    source = inspect.getsource(one_page)
-    if (n := source.count(right)) != 1:
-        raise ValueError(f"right must be on the page once, found {n} times: {right!r}")
-    port = ModuleType("port")
-    exec(source.replace(right, wrong), vars(port))
-    return port
-
-
-HALVES = (
-    "    first, second = np.split(x, 2, axis=2)\n"
-    "    return np.concatenate([first * cos - second * sin, "
-    "second * cos + first * sin], axis=2)\n"
-)
-NEIGHBOURS = """\
-    first, second = x[:, :, 0::2], x[:, :, 1::2]
-    pairs = [first * cos - second * sin, second * cos + first * sin]
-    return np.stack(pairs, axis=3).reshape(x.shape)
-"""
-CHANGES = {  # what the page says and what the port says
-    "A": ("(x_scale * w_scale)", "(x_scale / w_scale)"),
-    "B": (HALVES, NEIGHBOURS),
-    "C": ('relu2 if config["hidden_act"] == "relu2" else silu', "silu"),
+BUGS = {
+    "A": find_bug("scale-divides"),
+    "B": find_bug("rope-neighbours"),
+    "C": find_bug("silu"),
 }
-PORTS = {name: change_page(*change) for name, change in CHANGES.items()}
-port_d = change_page("head // (H // G)", "head % G")
+CHANGES = {name: (bug.right, bug.wrong) for name, bug in BUGS.items()}
+PORTS = {name: mutate(bug) for name, bug in BUGS.items()}
+port_d = mutate(find_bug("modulo-heads"))
 
 rng = np.random.default_rng(17)
 LOUD = np.array([[1], [1000], [1], [1], [1]], np.float32)

@@ -81,7 +81,7 @@ class Diagnosis:
     @property
     def looks_like_rounding(self) -> bool:
         """Whether the distances from the page are those of another arithmetic."""
-        return differs_by_rounding(self.page)
+        return max(self.page.distances.values()) <= ARITHMETIC
 
 
 def diagnose(
@@ -112,17 +112,12 @@ def diagnose(
         suspects += try_in_pieces(evidence, silent)
         suspects.sort(key=mean_distance)
     found = Diagnosis(page, suspects, silent)
-    nearest = found.nearest or page
-    if not nearest.first or differs_by_rounding(nearest) and not is_exact(page):
+    right = page.first is None or (found.looks_like_rounding and not is_exact(page))
+    if right or found.equal:
         return found
     at_once = [suspect for suspect in suspects if suspect.bugs[0] not in silent]
     pairs = [*try_all(evidence, likely_pairs(page, at_once))]
     return Diagnosis(page, [*suspects, *sorted(pairs, key=mean_distance)], silent)
-
-
-def differs_by_rounding(suspect: Suspect) -> bool:
-    """Whether no stage is farther than another arithmetic explains."""
-    return max(suspect.distances.values()) <= ARITHMETIC
 
 
 def try_all(

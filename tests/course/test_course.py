@@ -15,7 +15,7 @@ from minibitnet.course import rope as course_rope
 from minibitnet.course.difference import same
 from minibitnet.course.drawing import draw_arrows, draw_cells
 from minibitnet.course.exercise import Exercise
-from minibitnet.course.stages import PORTS, change_page, port_d
+from minibitnet.course.stages import PORTS, port_d
 from minibitnet.stories import BUILT_IN
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -287,16 +287,6 @@ def test_arrows_go_where_the_pairs_go():
         assert arrows["before"] == (before[j], before[j + 2])
         assert arrows["right"] == (right[j], right[j + 2])
         assert arrows["yours"] == ((found[j], found[j + 2]) if j else (1, 6))
-
-
-def test_a_port_has_one_change_and_the_page_none():
-    port = change_page("/ 127", "/ 128")
-    x = np.float32([[127, -1]])
-    for page, scale in ((port, 127 / 128), (one_page, 1)):
-        assert page.quantize_activations(x)[1] == scale
-    for text in ("no such line", "np.float32"):
-        with pytest.raises(ValueError, match="once"):
-            change_page(text, "")
 
 
 def test_the_ports_have_the_mistakes_that_the_notebook_tells_of():
