@@ -32,7 +32,6 @@ from minibitnet.checkpoint.synth import tensor_specs
 from minibitnet.files.published import CONFIG
 from minibitnet.files.tensorfile import WEIGHTS, write_tensors
 from minibitnet.files.tensorheader import Spec
-from minibitnet.files.writing import write_json
 from minibitnet.golden.draws import draw
 from minibitnet.tokenizer import BEGIN_OF_TEXT, CHAT_TEMPLATE, END_OF_TEXT, END_OF_TURN
 from minibitnet.tokenizerfile import FLAGS, LETTERS, PRE_TOKENIZER
@@ -86,12 +85,18 @@ def write_quirky(directory: Path, config: dict[str, Any] = QUIRKY) -> Path:
         yield random_array(name, specs[name], seeds[name])
 
     write_tensors(directory / WEIGHTS, specs, make)
-    write_json(directory / "config.json", config)
-    write_json(directory / "generation_config.json", {"eos_token_id": [END, TURN]})
-    page = {"bos_token": BEGIN_OF_TEXT, "chat_template": CHAT_TEMPLATE}
-    write_json(directory / "tokenizer_config.json", page)
-    text = json.dumps(tokenizer(), indent=1, ensure_ascii=False) + "\n"
-    (directory / "tokenizer.json").write_text(text, encoding="utf-8", newline="\n")
+    contents = {
+        "config.json": config,
+        "generation_config.json": {"eos_token_id": [END, TURN]},
+        "tokenizer_config.json": {
+            "bos_token": BEGIN_OF_TEXT,
+            "chat_template": CHAT_TEMPLATE,
+        },
+        "tokenizer.json": tokenizer(),
+    }
+    for name, content in contents.items():
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        (directory / name).write_bytes(text.encode())  # no other line ends on Windows
     return directory
 
 
