@@ -169,6 +169,13 @@ def test_with_a_systems_message_the_prompt_is_a_question(run, speaking, system):
     assert out == "".join(tokenizer.stream(tokens)) + "\n"  # the answer alone
 
 
+@pytest.mark.parametrize("flag", ["--stop", "--model"])
+def test_an_empty_text_is_refused_where_it_means_nothing(run, flag):
+    status, _, err = run("generate", "hello", flag, "")
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"{flag}: expected a text, got an empty one" in err
+
+
 @pytest.mark.parametrize("words", [("--system", ""), ("--stop", "x")])
 def test_ids_have_no_use_for_texts(run, checkpoint, words):
     status, out, err = run("generate", "--ids", "1", "--model", checkpoint, *words)

@@ -189,6 +189,14 @@ def test_what_is_forgotten_in_a_child():
     assert not threads._lock.locked()
 
 
+def test_what_a_child_was_in_the_middle_of_it_still_is():
+    with one_blas_thread():
+        threads._lock.acquire()
+        threads._start_anew()
+        assert blas_threads() == {1}
+        assert len(threads._inside) == 1
+
+
 def test_each_release_of_threadpoolctl_is_made_to_forget_whose_blas_is():
     class Old:
         pass
