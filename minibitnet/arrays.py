@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]  # real numbers: activations, gains, scales
+F16 = NDArray[np.float16]  # scales of blocks in GGUF files
 F64 = NDArray[np.float64]  # sums, before they are rounded once
 I8 = NDArray[np.int8]  # codes
 I32 = NDArray[np.int32]  # sums of products of codes
