@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shared import needs_shared, read_shared
 
 from minibitnet.formats import LAYOUTS, base3, i2_s, tl2, tq1_0, tq2_0
+from minibitnet.formats.real_blocks import widen_q6_k, widen_q8_0
 
 NAMES = list(LAYOUTS)
 
@@ -194,3 +195,22 @@ def test_bytes_of_the_published_gguf():
     expected = np.frombuffer(trits, np.int8)[None]
     np.testing.assert_array_equal(i2_s.unpack(data, 1, 128), expected)
     np.testing.assert_array_equal(i2_s.pack(expected)[:32], data[:32])
+
+
+@pytest.mark.parametrize(
+    ("widen", "kind"), [(widen_q8_0, "Q8_0"), (widen_q6_k, "Q6_K")]
+)
+def test_blocks_of_real_numbers_are_those_of_llama_cpp(widen, kind):
+    quants = pytest.importorskip("gguf.quants")
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    weights, size = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 256, (6, 3 * size)).astype(np.uint8)
+    scale = slice(0, 2) if kind == "Q8_0" else slice(208, 210)
+    blocks = data.reshape(-1, size)
+    blocks[:, scale] = rng.random((18, 1)).astype(np.float16).view(np.uint8)
+    expected = quants.dequantize(data, GGMLQuantizationType[kind])
+    np.testing.assert_array_equal(widen(data.reshape(-1), 6, 3 * weights), expected)
+    with pytest.raises(ValueError, match="data must be"):
+        widen(data.reshape(-1)[1:], 6, 3 * weights)
