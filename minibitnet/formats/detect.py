@@ -43,7 +43,7 @@ i2_s 416 most structure
 i2_s_arm 399 less structure
 i2_s_rows 104 less structure
 >>> detect(LAYOUTS["tl1"].pack(w_codes), 64, 512)[-1].why
-'data must be 8448 bytes, got shape (8192,)'
+'data must be 6592 bytes, got shape (8192,)'
 """
 
 from typing import NamedTuple
