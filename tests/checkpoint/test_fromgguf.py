@@ -1,0 +1,280 @@
+"""GGUF files give the model and the tokenizer that the directory gives."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import minibitnet as mb
+from minibitnet import bf16
+from minibitnet.checkpoint.assemble import build_model
+from minibitnet.checkpoint.fromgguf import make_checkpoint
+from minibitnet.checkpoint.gguftokenizer import read_tokenizer
+from minibitnet.checkpoint.open import open_checkpoint
+from minibitnet.checkpoint.synth import write_checkpoint
+from minibitnet.files.gguf import read_gguf
+from minibitnet.files.ggufwriter import Spec, write_gguf
+from minibitnet.files.published import CONFIG
+from minibitnet.formats import LAYOUTS
+from minibitnet.kernels import find_kernel
+from minibitnet.packing import unpack
+from minibitnet.stories import BUILT_IN
+from minibitnet.weights import GGUF, is_ternary
+
+WIDE = CONFIG | {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "vocab_size": 97,
+    "max_position_embeddings": 64,
+    "bos_token_id": 95,
+    "eos_token_id": 96,
+}
+IDS = [3, 17, 5, 60, 2]
+ARCH = "bitnet-b1.58"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("wide"), WIDE, seed=4)
+
+
+def metadata_of(config, arch=ARCH):
+    c = config
+    own = {
+        "vocab_size": c.vocab_size,
+        "context_length": c.max_position_embeddings,
+        "embedding_length": c.hidden_size,
+        "block_count": c.num_hidden_layers,
+        "feed_forward_length": c.intermediate_size,
+        "rope.dimension_count": c.head_dim,
+        "attention.head_count": c.num_attention_heads,
+        "attention.head_count_kv": c.num_key_value_heads,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "rope.freq_base": c.rope_theta,
+    }
+    metadata = {f"{arch}.{key}": value for key, value in own.items()}
+    ends = {"tokenizer.ggml.eos_token_id": c.eos_token_ids[0]}
+    return {"general.architecture": arch} | metadata | ends
+
+
+def gguf_name(name):
+    parts = name.removeprefix("model.layers.").split(".", 1)
+    if parts[0].isdigit():
+        return f"blk.{parts[0]}.{GGUF[parts[1].removesuffix('.weight')]}.weight"
+    return f"{GGUF[name.removesuffix('.weight')]}.weight"
+
+
+def arrays_of(directory, layout):
+    """The tensors of a directory as a GGUF file has them."""
+    tensors = open_checkpoint(directory).tensors
+    made = {}
+    for name, tensor in tensors.items():
+        if is_ternary(name):
+            w_codes = unpack(tensor.array)
+            w_scale = bf16.widen(tensors[f"{name}_scale"].array).item()
+            data = LAYOUTS[layout].pack(w_codes, w_scale)
+            made[gguf_name(name)] = layout.upper(), w_codes.shape, data
+        elif name == "model.embed_tokens.weight":
+            made[gguf_name(name)] = "BF16", tensor.array.shape, tensor.array
+        elif not name.endswith("_scale"):
+            values = bf16.widen(tensor.array)
+            made[gguf_name(name)] = "F32", values.shape, values
+    return made
+
+
+def write(file, metadata, arrays):
+    specs = {name: Spec(type_, shape) for name, (type_, shape, _) in arrays.items()}
+    with file.open("wb") as stream:
+        write_gguf(stream, metadata, specs, lambda name: [arrays[name][2]])
+    return file
+
+
+def load(file):
+    return build_model(make_checkpoint(file, read_gguf(file)), find_kernel("auto"))
+
+
+def test_i2_s_is_the_same_model(tmp_path, directory):
+    model, _ = mb.load(directory)
+    file = write(
+        tmp_path / "m.gguf", metadata_of(model.config), arrays_of(directory, "i2_s")
+    )
+    found = load(file)
+    assert found.config == replace(model.config, rms_norm_eps=found.config.rms_norm_eps)
+    assert found.config.rms_norm_eps == np.float32(1e-5)
+    np.testing.assert_array_equal(mb.forward(found, IDS), mb.forward(model, IDS))
+
+
+@pytest.mark.parametrize("layout", ["tq1_0", "tq2_0"])
+def test_blocks_with_scales_have_the_same_codes(tmp_path, directory, layout):
+    model, _ = mb.load(directory)
+    arrays = arrays_of(directory, layout)
+    found = load(write(tmp_path / "m.gguf", metadata_of(model.config), arrays))
+    for mine, other in zip(model.layers, found.layers, strict=True):
+        layer, same = mine.mlp.gate_up_proj, other.mlp.gate_up_proj
+        np.testing.assert_array_equal(layer.packed[0], same.packed[0])
+        assert [np.float32(np.float16(s)) for s in layer.scales] == [*same.scales]
+    logits, expected = mb.forward(found, IDS), mb.forward(model, IDS)
+    assert np.abs(logits - expected).max() < 0.2 * np.abs(expected).max()
+
+
+def test_an_embedding_of_half_precision_is_widened(tmp_path, directory):
+    model, _ = mb.load(directory)
+    arrays = arrays_of(directory, "i2_s")
+    _, shape, bits = arrays["token_embd.weight"]
+    half = bf16.widen(bits).astype(np.float16)
+    arrays["token_embd.weight"] = "F16", shape, half
+    found = load(write(tmp_path / "m.gguf", metadata_of(model.config), arrays))
+    with mb.trace() as stages:
+        mb.forward(found, IDS)
+    np.testing.assert_array_equal(stages["embed"], half[IDS].astype(np.float32))
+
+
+def test_a_head_of_its_own_is_used(tmp_path, directory):
+    model, _ = mb.load(directory)
+    arrays = arrays_of(directory, "i2_s")
+    _, shape, bits = arrays["token_embd.weight"]
+    arrays["output.weight"] = "BF16", shape, bits[::-1]
+    found = load(write(tmp_path / "m.gguf", metadata_of(model.config), arrays))
+    logits, expected = mb.forward(found, IDS), mb.forward(model, IDS)
+    np.testing.assert_array_equal(logits[:, ::-1], expected)
+
+
+@pytest.mark.parametrize(
+    ("arch", "act"),
+    [("bitnet-b1.58", "relu2"), ("bitnet-25", "relu2"), ("bitnet", "silu")],
+)
+def test_the_architecture_says_the_activation(tmp_path, directory, arch, act):
+    config = open_checkpoint(directory).config
+    file = write(
+        tmp_path / "m.gguf", metadata_of(config, arch), arrays_of(directory, "i2_s")
+    )
+    assert load(file).config.hidden_act == act
+
+
+REFUSED = {
+    "another architecture": ({"general.architecture": "llama"}, "bitnet-b1.58 or"),
+    "rope scaling": ({f"{ARCH}.rope.scaling.factor": 8.0}, "not supported"),
+    "an unknown key": ({f"{ARCH}.expert_count": 8}, "expert_count: expected no such"),
+    "half of a head turned": ({f"{ARCH}.attention.key_length": 32}, "as the others"),
+    "no theta": ({f"{ARCH}.rope.freq_base": None}, "rope.freq_base: expected a number"),
+    "SiLU in 2B4T": ({f"{ARCH}.hidden_activation": "silu"}, "expected relu2, as the"),
+    "no size": ({f"{ARCH}.embedding_length": None}, "hidden_size: expected"),
+    "an end outside": ({"tokenizer.ggml.eot_token_id": 97}, "eos_token_id"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_not_understood_is_refused(tmp_path, directory, change, message):
+    metadata = metadata_of(open_checkpoint(directory).config) | change
+    metadata = {key: value for key, value in metadata.items() if value is not None}
+    file = write(tmp_path / "m.gguf", metadata, arrays_of(directory, "i2_s"))
+    with pytest.raises(mb.CheckpointError, match=message):
+        load(file)
+
+
+def two_scales(first):
+    """Blocks of ones, the first with a scale of its own."""
+    data = LAYOUTS["tq2_0"].pack(np.ones((256, 512), np.int8), 0.5)
+    data[64:66] = np.array([first], np.float16).view(np.uint8)
+    return data
+
+
+def test_tensors_that_are_wrong_are_named(tmp_path, directory):
+    config = open_checkpoint(directory).config
+    metadata, arrays = metadata_of(config), arrays_of(directory, "i2_s")
+    name = "blk.1.ffn_down.weight"
+    type_, shape, data = arrays[name]
+    bad = data.copy()
+    bad[5] = 0xFF
+    changes = {
+        "code": (type_, shape, bad),
+        "type of a norm": ("F32", (256,), np.zeros(256, np.float32)),
+    }
+    for change in changes.values():
+        file = write(tmp_path / "m.gguf", metadata, arrays | {name: change})
+        with pytest.raises(mb.CheckpointError, match="down"):
+            load(file)
+
+
+WRONG = {
+    "a bias": ("blk.0.attn_q.bias", "F32", (4,), np.zeros(4, np.float32)),
+    "a ternary norm": ("output_norm.weight", "I2_S", (1, 256), np.zeros(96, np.uint8)),
+    "two scales": ("blk.1.ffn_down.weight", "TQ2_0", (256, 512), two_scales(0.25)),
+    "a scale 0": ("blk.1.ffn_down.weight", "TQ2_0", (256, 512), two_scales(0)),
+}
+MESSAGES = ("no such tensor in", "expected floats", "2 different scales", "a scale 0")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"), [*zip(WRONG.values(), MESSAGES, strict=True)], ids=WRONG
+)
+def test_tensors_that_have_no_place_are_named(tmp_path, directory, tensor, message):
+    name, *what = tensor
+    metadata = metadata_of(open_checkpoint(directory).config)
+    arrays = arrays_of(directory, "i2_s") | {name: tuple(what)}
+    with pytest.raises(mb.CheckpointError, match=message):
+        load(write(tmp_path / "m.gguf", metadata, arrays))
+
+
+def built_in_metadata(**change):
+    page = json.loads((BUILT_IN / "tokenizer.json").read_text())
+    special = {token["id"]: token["content"] for token in page["added_tokens"]}
+    tokens = dict(
+        sorted({**{i: t for t, i in page["model"]["vocab"].items()}, **special}.items())
+    )
+    merges = [
+        " ".join(m) if isinstance(m, list) else m for m in page["model"]["merges"]
+    ]
+    bos = next(i for i, t in special.items() if t == "<|begin_of_text|>")
+    metadata = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.tokens": [*tokens.values()],
+        "tokenizer.ggml.token_type": [3 if i in special else 1 for i in tokens],
+        "tokenizer.ggml.merges": merges,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.bos_token_id": bos,
+        "tokenizer.chat_template": "Human: BITNETAssistant: ",
+    } | change
+    return {key: value for key, value in metadata.items() if value is not None}
+
+
+def read(tmp_path, metadata):
+    file = write(tmp_path / "t.gguf", metadata, {})
+    return read_tokenizer(file, read_gguf(file))
+
+
+def test_the_tokenizer_of_the_file_is_that_of_the_directory(tmp_path):
+    _, expected = mb.load()
+    found = read(tmp_path, built_in_metadata())
+    for text in ("Once upon a time", " naïve 日本 12345\n\n x", "<|eot_id|>hi", ""):
+        assert found.encode(text) == expected.encode(text)
+        assert found.decode(found.encode(text)) == expected.decode(
+            expected.encode(text)
+        )
+    messages = [{"role": "user", "content": "Hi"}]
+    assert found.chat(messages) == expected.chat(messages)  # not the placeholder
+
+
+def test_a_tokenizer_that_puts_nothing_before_a_text(tmp_path):
+    for change in (
+        {"tokenizer.ggml.add_bos_token": False},
+        {"tokenizer.ggml.bos_token_id": None},
+    ):
+        assert read(tmp_path, built_in_metadata(**change)).bos_ids == []
+
+
+def test_tokenizers_that_are_not_read_here(tmp_path):
+    assert read(tmp_path, {"general.name": "x"}) is None
+    for change, message in (
+        ({"tokenizer.ggml.model": "llama"}, "expected gpt2"),
+        ({"tokenizer.ggml.pre": "falcon_e"}, "expected llama-bpe"),
+        ({"tokenizer.ggml.token_type": [1]}, "kinds"),
+        ({"tokenizer.ggml.bos_token_id": 10**6}, "token ids"),
+    ):
+        with pytest.raises(mb.CheckpointError, match=message):
+            read(tmp_path, built_in_metadata(**change))
