@@ -1,12 +1,14 @@
 """From a path or a hub id to a model and its tokenizer.
 
 A checkpoint is a directory: ``config.json``, the arrays in one or several safetensors
-files, and a tokenizer. Here it is found and loaded.
+files, and a tokenizer. Or it is one GGUF file. Here it is found and loaded.
 
 In this order
     `open`        the files of a directory
     `configkeys`  what config.json may say
     `configfile`  config.json, read and checked
+    `fromgguf`    a GGUF file in the words of a directory, and its
+    `gguftokenizer`
     `take`        the arrays, taken one by one, each checked first
     `assemble`    which array goes where in the model
     `inspect`     what a checkpoint holds, counted
@@ -39,7 +41,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from minibitnet.checkpoint.assemble import build_model
-from minibitnet.checkpoint.open import open_checkpoint
+from minibitnet.checkpoint.gguftokenizer import read_tokenizer
+from minibitnet.checkpoint.open import GGUF, open_checkpoint
 from minibitnet.files.hub import download, is_hub_id
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.tensorfile import WEIGHTS
@@ -62,7 +65,8 @@ def load(
     Parameters
     ----------
     path : str or Path, optional
-        A directory with config.json and weights, the weights file in it, or the id of a
+        A directory with config.json and weights, the weights file in it, a GGUF file,
+        or the id of a
         model on the hub, as ``"microsoft/bitnet-b1.58-2B-4T"``, which is downloaded. By
         default the small model that comes with the package.
     kernel : str or function
@@ -93,9 +97,10 @@ def load(
     """
     prepare = find_kernel(kernel)
     threads = count_threads(threads)
-    directory = find_directory(BUILT_IN if path is None else path)
-    tokenizer = load_tokenizer(directory)  # first: it is quick to fail
-    model = build_model(open_checkpoint(directory), prepare, threads)
+    where = find_directory(BUILT_IN if path is None else path)
+    read = read_tokenizer if where.suffix == GGUF else load_tokenizer
+    tokenizer = read(where)  # first: it is quick to fail
+    model = build_model(open_checkpoint(where), prepare, threads)
     return with_tokenizer(model, tokenizer) if tokenizer else model, tokenizer
 
 
@@ -110,22 +115,34 @@ def with_tokenizer(model: Model, tokenizer: Tokenizer) -> Model:
 
 
 def find_directory(path: str | Path) -> Path:
-    """The directory that a user means: itself, a file in it, or a hub id's download."""
+    """The directory that a user means: itself, a file in it, or a hub id's download.
+
+    Of a GGUF file, or a directory that holds one and no config.json, the file.
+    """
     where = Path(path)
     try:
         is_directory = where.is_dir()
     except OSError as error:  # a name that is too long, say
         raise CheckpointError(f"{str(path)[:80]}: {error.strerror}") from None
     if is_directory:
-        return where
-    if where.name == WEIGHTS and where.exists():
-        return where.parent
+        return _only_gguf(where) or where
     if where.exists():
+        if where.suffix == GGUF:
+            return where
+        if where.name == WEIGHTS:
+            return where.parent
         raise CheckpointError(
-            f"{path}: expected a directory or {WEIGHTS}, found a file"
+            f"{path}: expected a directory, {WEIGHTS} or a {GGUF} file, found a file"
         )
     if is_hub_id(str(path)):
         return download(str(path))
     raise CheckpointError(
         f"{path}: expected a directory with a checkpoint, found nothing"
     )
+
+
+def _only_gguf(directory: Path) -> Path | None:
+    """The one GGUF file of a directory without config.json; None if there is not one."""
+    found = list(directory.glob(f"*{GGUF}"))
+    alone = len(found) == 1 and not (directory / "config.json").exists()
+    return found[0] if alone else None

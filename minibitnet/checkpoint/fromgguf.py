@@ -25,6 +25,7 @@ References
 llama.cpp, gguf-py/gguf/constants.py and src/llama-model.cpp; `minibitnet.files.gguf`.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,13 @@ from typing import Any
 import numpy as np
 
 from minibitnet.arrays import F16, I8, U8
-from minibitnet.checkpoint.configfile import parse_config, parse_stored
-from minibitnet.checkpoint.open import Checkpoint
-from minibitnet.config import Config
-from minibitnet.files.gguf import GGUF, GGUFTensor
-from minibitnet.files.jsonfile import REQUIRED, CheckpointError, Keys
+from minibitnet.files.gguf import GGUF, GGUFTensor, read_gguf
+from minibitnet.files.jsonfile import (
+    REQUIRED,
+    CheckpointError,
+    CheckpointWarning,
+    Keys,
+)
 from minibitnet.files.progress import progress
 from minibitnet.files.tensorfile import Tensor
 from minibitnet.formats import i2_s, real_blocks, tq1_0, tq2_0
@@ -70,21 +73,33 @@ BLOCKS: dict[str, tuple[Unpack, Callable[[U8, int, int], F16]]] = {
 }
 
 
-def make_checkpoint(file: Path, gguf: GGUF) -> Checkpoint:
-    """What a directory with this model would hold.
+def read_as_packed(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What config.json and the weights of a directory with this model would hold.
 
     Raises
     ------
     CheckpointError
         If the file holds another kind of model, or what is not understood.
+
+    Warns
+    -----
+    CheckpointWarning
+        Which activation was assumed.
     """
+    gguf = read_gguf(file)
     content = config_content(file, gguf)
-    config = parse_config(content, where=str(file))
+    if (
+        f"{gguf.metadata['general.architecture']}.hidden_activation"
+        not in gguf.metadata
+    ):
+        act = {"relu2": "squared ReLU", "silu": "SiLU"}[content["hidden_act"]]
+        note = "does not say which activation it has; by its architecture it is"
+        warnings.warn(CheckpointWarning(f"{file} {note} {act}"), stacklevel=4)
     tensors = {}
     for tensor in progress(list(gguf.tensors.values()), "unpacking"):
-        for made in translate(tensor, config):
+        for made in translate(tensor):
             tensors[made.name] = made
-    return Checkpoint(config, parse_stored(content, str(file)), tensors)
+    return content, tensors
 
 
 def config_content(file: Path, gguf: GGUF) -> dict[str, Any]:
@@ -133,7 +148,7 @@ def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def translate(tensor: GGUFTensor, config: Config) -> list[Tensor]:
+def translate(tensor: GGUFTensor) -> list[Tensor]:
     """The tensor, or the codes and the scale, that a packed checkpoint has."""
     name = hub_name(tensor.name)
     if tensor.type in STORED:

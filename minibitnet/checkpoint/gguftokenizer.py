@@ -22,11 +22,12 @@ template); llama.cpp, gguf-py/gguf/constants.py.
 
 import json
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
-from minibitnet.files.gguf import GGUF
-from minibitnet.files.jsonfile import Keys
+from minibitnet.files.gguf import GGUF, read_gguf
+from minibitnet.files.jsonfile import CheckpointWarning, Keys
 from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer, load_tokenizer
 from minibitnet.tokenizerfile import FLAGS, PRE_TOKENIZER
 
@@ -35,17 +36,26 @@ LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")  # names of Llama 3's pattern
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4  # kinds of tokens
 
 
-def read_tokenizer(file: Path, gguf: GGUF) -> Tokenizer | None:
+def read_tokenizer(file: Path) -> Tokenizer | None:
     """The tokenizer of a GGUF file; None if it has none.
 
     Raises
     ------
     CheckpointError
         If it is of a kind that is not read here, or its lists do not go together.
+
+    Warns
+    -----
+    CheckpointWarning
+        If another chat template is used than the file has.
     """
+    gguf = read_gguf(file)
     if "tokenizer.ggml.model" not in gguf.metadata:
         return None
     pages = tokenizer_pages(file, gguf)
+    if PLACEHOLDER in str(gguf.metadata.get("tokenizer.chat_template")):
+        note = f"{file}: the chat template of 2B4T is used; the file's is a placeholder"
+        warnings.warn(CheckpointWarning(note), stacklevel=3)
     with tempfile.TemporaryDirectory() as folder:
         for name, page in pages.items():
             (Path(folder) / name).write_text(json.dumps(page), encoding="utf-8")

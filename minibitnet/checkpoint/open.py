@@ -1,7 +1,7 @@
 """The files of a checkpoint: its numbers, and its arrays where they are.
 
 A large model comes in several safetensors files (shards), with an index that says which
-array is in which.
+array is in which. A GGUF file holds all of it (`minibitnet.checkpoint.fromgguf`).
 """
 
 import os
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from minibitnet.checkpoint.configfile import Stored, parse_config, parse_stored
 from minibitnet.checkpoint.configkeys import refuse_unconverted
+from minibitnet.checkpoint.fromgguf import read_as_packed
 from minibitnet.config import Config
 from minibitnet.files.jsonfile import CheckpointError, Keys, read_json
 from minibitnet.files.tensorfile import (
@@ -20,6 +21,7 @@ from minibitnet.files.tensorfile import (
     read_tensors,
 )
 
+GGUF = ".gguf"  # the end of a name
 LARGEST_CONFIG = 2**20  # bytes; there is none of a hundred thousand
 
 
@@ -31,27 +33,36 @@ class Checkpoint(NamedTuple):
     tensors: dict[str, Tensor]  # by name, mapped
 
 
-def open_checkpoint(directory: Path) -> Checkpoint:
-    """What a directory holds; a CheckpointError if a file is missing or damaged."""
-    generation_file = directory / "generation_config.json"
+def open_checkpoint(path: Path) -> Checkpoint:
+    """What a directory, or a GGUF file, holds.
+
+    Raises CheckpointError if a file is missing or damaged.
+    """
+    if path.suffix == GGUF:
+        content, tensors = read_as_packed(path)
+        config, stored = parse_config(content, None, str(path)), parse_stored(content)
+        return Checkpoint(config, stored, tensors)
+    generation_file = path / "generation_config.json"
     generation = None
     if os.path.lexists(generation_file):
         generation = read_json(generation_file, LARGEST_CONFIG)
-    where = str(directory / "config.json")
-    content = read_json(directory / "config.json", LARGEST_CONFIG)
+    where = str(path / "config.json")
+    content = read_json(path / "config.json", LARGEST_CONFIG)
     config = parse_config(content, generation, where)
     stored = parse_stored(content, where)
-    if os.path.lexists(directory / WEIGHTS):
-        tensors = read_tensors(directory / WEIGHTS)
-    elif os.path.lexists(directory / INDEX):
-        tensors = _read_shards(directory)
-    else:
-        raise CheckpointError(
-            f"{directory}: expected {WEIGHTS} or {INDEX}, found neither"
-        )
+    tensors = _read_all(path)
     quantization = Keys(content, where).inside("quantization_config")
     refuse_unconverted(quantization, tensors)
     return Checkpoint(config, stored, tensors)
+
+
+def _read_all(directory: Path) -> dict[str, Tensor]:
+    """The arrays of a directory, in one file or several."""
+    if os.path.lexists(directory / WEIGHTS):
+        return read_tensors(directory / WEIGHTS)
+    if os.path.lexists(directory / INDEX):
+        return _read_shards(directory)
+    raise CheckpointError(f"{directory}: expected {WEIGHTS} or {INDEX}, found neither")
 
 
 def _read_shards(directory: Path) -> dict[str, Tensor]:

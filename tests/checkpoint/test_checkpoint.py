@@ -477,7 +477,7 @@ def test_a_page_of_json_that_is_too_large_is_not_read(copy, name, size):
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="expected a directory with a checkpoint"):
         mb.load(tmp_path / "not" / "there")
-    file = tmp_path / "model.gguf"
+    file = tmp_path / "model.bin"
     file.write_bytes(b"GGUF")
     with pytest.raises(
         CheckpointError, match=r"expected a directory or .* found a file"

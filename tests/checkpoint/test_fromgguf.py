@@ -1,6 +1,7 @@
 """GGUF files give the model and the tokenizer that the directory gives."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -8,16 +9,12 @@ import pytest
 
 import minibitnet as mb
 from minibitnet import bf16
-from minibitnet.checkpoint.assemble import build_model
-from minibitnet.checkpoint.fromgguf import make_checkpoint
 from minibitnet.checkpoint.gguftokenizer import read_tokenizer
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.checkpoint.synth import write_checkpoint
-from minibitnet.files.gguf import read_gguf
 from minibitnet.files.ggufwriter import Spec, write_gguf
 from minibitnet.files.published import CONFIG
 from minibitnet.formats import LAYOUTS
-from minibitnet.kernels import find_kernel
 from minibitnet.packing import unpack
 from minibitnet.stories import BUILT_IN
 from minibitnet.weights import GGUF, is_ternary
@@ -95,7 +92,9 @@ def write(file, metadata, arrays):
 
 
 def load(file):
-    return build_model(make_checkpoint(file, read_gguf(file)), find_kernel("auto"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mb.CheckpointWarning)
+        return mb.load(file)[0]
 
 
 def test_i2_s_is_the_same_model(tmp_path, directory):
@@ -244,8 +243,9 @@ def built_in_metadata(**change):
 
 
 def read(tmp_path, metadata):
-    file = write(tmp_path / "t.gguf", metadata, {})
-    return read_tokenizer(file, read_gguf(file))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mb.CheckpointWarning)
+        return read_tokenizer(write(tmp_path / "t.gguf", metadata, {}))
 
 
 def test_the_tokenizer_of_the_file_is_that_of_the_directory(tmp_path):
@@ -278,3 +278,27 @@ def test_tokenizers_that_are_not_read_here(tmp_path):
     ):
         with pytest.raises(mb.CheckpointError, match=message):
             read(tmp_path, built_in_metadata(**change))
+
+
+def test_what_was_assumed_is_said(tmp_path, directory):
+    config = open_checkpoint(directory).config
+    file = write(tmp_path / "m.gguf", metadata_of(config), arrays_of(directory, "i2_s"))
+    with pytest.warns(mb.CheckpointWarning, match="by its architecture it is squared"):
+        mb.load(file)
+    said = metadata_of(config) | {f"{ARCH}.hidden_activation": "relu2"}
+    file = write(tmp_path / "m.gguf", said, arrays_of(directory, "i2_s"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mb.load(file)
+    file = write(tmp_path / "t.gguf", built_in_metadata(), {})
+    with pytest.warns(mb.CheckpointWarning, match="the file's is a placeholder"):
+        read_tokenizer(file)
+
+
+def test_a_directory_with_a_gguf_file_means_the_file(tmp_path, directory):
+    config = open_checkpoint(directory).config
+    write(tmp_path / "m.gguf", metadata_of(config), arrays_of(directory, "i2_s"))
+    assert load(tmp_path).config == load(tmp_path / "m.gguf").config
+    write(tmp_path / "n.gguf", metadata_of(config), arrays_of(directory, "i2_s"))
+    with pytest.raises(mb.CheckpointError, match="config.json"):  # which of the two?
+        mb.load(tmp_path)
