@@ -127,13 +127,7 @@ def find_directory(path: str | Path) -> Path:
     if is_directory:
         return _only_gguf(where) or where
     if where.exists():
-        if where.suffix == GGUF:
-            return where
-        if where.name == WEIGHTS:
-            return where.parent
-        raise CheckpointError(
-            f"{path}: expected a directory, {WEIGHTS} or a {GGUF} file, found a file"
-        )
+        return _of_file(where)
     if is_hub_id(str(path)):
         return download(str(path))
     raise CheckpointError(
@@ -141,8 +135,19 @@ def find_directory(path: str | Path) -> Path:
     )
 
 
+def _of_file(file: Path) -> Path:
+    """A GGUF file itself; of a weights file the directory."""
+    if file.suffix == GGUF:
+        return file
+    if file.name == WEIGHTS:
+        return file.parent
+    raise CheckpointError(
+        f"{file}: expected a directory, {WEIGHTS} or a {GGUF} file, found a file"
+    )
+
+
 def _only_gguf(directory: Path) -> Path | None:
-    """The one GGUF file of a directory without config.json; None if there is not one."""
+    """The GGUF file of a directory that has one and no config.json; else None."""
     found = list(directory.glob(f"*{GGUF}"))
     alone = len(found) == 1 and not (directory / "config.json").exists()
     return found[0] if alone else None
