@@ -480,7 +480,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     file = tmp_path / "model.bin"
     file.write_bytes(b"GGUF")
     with pytest.raises(
-        CheckpointError, match=r"expected a directory or .* found a file"
+        CheckpointError, match=r"expected a directory, .* found a file"
     ):
         mb.load(file)
 
