@@ -3,7 +3,7 @@
 Examples
 --------
 >>> from minibitnet.golden.zoo import ZOO
->>> print_suspect(Suspect((ZOO[0],), {}))
+>>> print_suspect(Suspect((ZOO[0],), {}, None))
 <BLANKLINE>
   minibitnet/one_page.py:50
 -     bands = [packed >> shift & 3 for shift in (0, 2, 4, 6)]  # stored as code + 1

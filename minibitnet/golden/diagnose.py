@@ -106,7 +106,7 @@ def diagnose(
     evidence = Evidence(stages, directory, ids)
     page = evidence.page
     tried = [*try_all(evidence, [(bug,) for bug in PAGE_BUGS])]
-    silent = [s.bugs[0] for s in tried if s.distances == page.distances]
+    silent = [suspect.bugs[0] for suspect in tried if suspect.begin is None]
     suspects = [suspect for suspect in tried if suspect.bugs[0] not in silent]
     if page.first is not None:
         suspects += try_in_pieces(evidence, silent)
@@ -136,7 +136,7 @@ def try_in_pieces(evidence: Evidence, silent: Sequence[Bug]) -> Iterator[Suspect
     for bug in silent:
         for first in [right] if right else range(1, T):
             suspect = evidence.judge(bug, pieces=[first] + [1] * (T - first))
-            if suspect is None or suspect.distances == evidence.page.distances:
+            if suspect is None or suspect.begin is None:
                 break
             yield suspect
 
@@ -148,14 +148,13 @@ def likely_pairs(page: Suspect, singles: Sequence[Suspect]) -> list[tuple[Bug, .
     where the first no longer explains the port; or both there, and hide each other.
     Else one is among the nearest.
     """
-    begins = {suspect: begin(suspect, page) for suspect in singles}
-    here = [suspect for suspect in singles if begins[suspect] == page.first]
+    here = [suspect for suspect in singles if suspect.begin == page.first]
     if is_exact(page):
         pairs = [
             (first, second)
             for first in here
             for second in singles
-            if begins[second] in (first.first, page.first)
+            if second.begin in (first.first, page.first)
         ]
     else:
         pairs = [(first, second) for first in singles[:LIKELY] for second in singles]
@@ -173,10 +172,3 @@ def is_exact(page: Suspect) -> bool:
 def mean_distance(suspect: Suspect) -> float:
     """How far the port is from a suspect."""
     return suspect.mean
-
-
-def begin(suspect: Suspect, page: Suspect) -> str | None:
-    """The first stage that the bugs of a suspect change."""
-    return next(
-        (n for n, far in suspect.distances.items() if far != page.distances[n]), None
-    )

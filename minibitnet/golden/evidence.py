@@ -32,6 +32,7 @@ from minibitnet import one_page
 from minibitnet.checkpoint import load
 from minibitnet.golden.port import Stages, run_port
 from minibitnet.golden.seen import FARTHEST, Seen
+from minibitnet.golden.traces import LEFT_OUT
 from minibitnet.golden.zoo import Bug, mutate
 from minibitnet.model import forward
 from minibitnet.stages import trace
@@ -43,6 +44,7 @@ class Suspect:
 
     bugs: tuple[Bug, ...]
     distances: Mapping[str, float]  # by stage, in the order of computation
+    begin: str | None  # the first stage that the bugs change; None if they change none
 
     @property
     def name(self) -> str:
@@ -100,7 +102,13 @@ class Evidence:
             name: seen.distance(in_rows(found[name])) if name in found else FARTHEST
             for name, seen in self.stages.items()
         }
-        return Suspect(bugs, distances)
+        changed = (
+            name
+            for name, right in self.right.items()
+            if not np.array_equal(found.get(name, right[:0]), right, equal_nan=True)
+            and (name in found or not name.endswith(LEFT_OUT))  # of pieces
+        )
+        return Suspect(bugs, distances, next(changed, None))
 
     def right_tokens(self) -> int:
         """How many tokens from the start have none but the page's numbers.

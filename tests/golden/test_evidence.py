@@ -33,7 +33,8 @@ def test_a_right_port_is_at_the_page(quirky, right):
 def test_a_suspect_is_as_far_as_its_numbers(quirky, right):
     evidence = Evidence(seen(right, "embed", "layers.0.attn_out.codes"), quirky, IDS)
     suspect = evidence.judge(find_bug("no-sub-norms"))
-    assert suspect.first == "layers.0.attn_out.codes"
+    assert suspect.first == suspect.begin == "layers.0.attn_out.codes"
+    assert evidence.judge(find_bug("silu")).begin is None
     assert suspect.mean == suspect.distances["layers.0.attn_out.codes"] / 2 > 0
     both = evidence.judge(find_bug("silu"), find_bug("theta-10000"))
     assert both.name == "silu and theta-10000"
