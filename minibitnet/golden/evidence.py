@@ -105,7 +105,7 @@ class Evidence:
         changed = (
             name
             for name, right in self.right.items()
-            if not np.array_equal(found.get(name, right[:0]), right, equal_nan=True)
+            if not are_last_rows(found.get(name, right[:0]), right)
             and (name in found or not name.endswith(LEFT_OUT))  # of pieces
         )
         return Suspect(bugs, distances, next(changed, None))
@@ -124,6 +124,11 @@ class Evidence:
             unseen = min(unseen, T - len(far))
             right = min([right, *np.flatnonzero(far.any(axis=1)) + T - len(far)])
         return int(right) if right > unseen else 0
+
+
+def are_last_rows(array: NDArray[Any], right: NDArray[Any]) -> bool:
+    """Whether an array is the last rows of another, or all of them."""
+    return np.array_equal(array, right[-len(array) :], equal_nan=True)
 
 
 def in_rows(array: NDArray[Any]) -> NDArray[Any]:

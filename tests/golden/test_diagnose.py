@@ -103,6 +103,7 @@ def test_a_port_with_a_bug_is_told_which(bug, kind, quirky, loud):
         ("truncated-codes", "one-scale-for-all"),  # in one line
         ("high-bits-first", "code-map"),  # both at one stage
         ("half-up", "keys-turned-per-head"),
+        ("high-bits-first", "no-bos"),
         ("shard-edge", "double-bos"),  # of which one alone has a row too few
     ],
 )
