@@ -56,7 +56,10 @@ def test_compare_ends_in_1_where_traces_differ(capsys, tmp_path, trace):
         (("trace", QUIRKY, "--ids", "999", "--out", "a"), "ids must be from 0 to 273"),
         (("trace", QUIRKY, "--ids", "", "--out", "a"), "--ids: expected"),
         (("trace", "no/such/place", "--ids", "1", "--out", "a"), "found nothing"),
-        (("trace", QUIRKY, "--ids", "1", "--out", "a", "--pieces", "0"), "--pieces: expected a whole number from 1"),
+        (
+            ("trace", QUIRKY, "--ids", "1", "--out", "a", "--pieces", "0"),
+            "--pieces: expected",
+        ),
         (
             ("trace", QUIRKY, "--ids", "1", "--out", "a", "--pieces", "2"),
             "must be 1 tokens",
