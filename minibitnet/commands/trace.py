@@ -15,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", metavar="DIR_OR_ID", help="a directory with a checkpoint, or a hub id"
     )
     parser.add_argument(
-        "--ids", required=True, metavar="IDS", help="token ids, as 1,2,3"
+        "--ids",
+        required=True,
+        type=parse_ids,
+        metavar="IDS",
+        help="token ids, as 1,2,3",
     )
     parser.add_argument(
         "--out",
@@ -34,8 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the trace; print where it is."""
-    ids = parse_ids(args.ids)
     model, _ = load(args.model)
-    write_trace(args.out, record(model, ids, args.pieces), ids, str(args.model))
+    write_trace(
+        args.out, record(model, args.ids, args.pieces), args.ids, str(args.model)
+    )
     print(args.out)
     return 0

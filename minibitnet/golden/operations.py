@@ -176,7 +176,9 @@ def as_ids(ids: list[int]) -> NDArray[np.int32]:
 @cache
 def load_tokenizer(ref: Reference, directory: Path) -> Tokenizer:
     """The plain tokenizer of a directory."""
-    inner = ref.bpe.BPE(**vars(read_bpe(directory / "tokenizer.json")))
+    inner = read_bpe(directory / "tokenizer.json")
+    if ref.bpe is not bpe:  # another module's methods; still one of the package's
+        inner = type("BPE", (ref.bpe.BPE, bpe.BPE), {})(**vars(inner))
     return Tokenizer(inner, CHAT_TEMPLATE)
 
 

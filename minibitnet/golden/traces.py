@@ -34,8 +34,8 @@ Two tokens, the second read later: its row comes under the same name.
        [3, 4]], dtype=int32)}
 """
 
-import json
 import math
+import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +48,7 @@ from numpy.typing import NDArray
 import minibitnet
 from minibitnet.arrays import I64
 from minibitnet.cache import KVCache
+from minibitnet.files.writing import new_directory, write_json
 from minibitnet.golden.names import CONTRACT
 from minibitnet.model import Model, check_ids, forward
 from minibitnet.stages import trace
@@ -126,15 +127,26 @@ def write_trace(
     for name, array in stages.items():
         if not name.endswith(LEFT_OUT):
             arrays[name] = check_rows(name, array, len(ids))
-    if path.suffix == ".trace":
-        with path.open("wb") as stream:
-            for name, array in arrays.items():
-                stream.write(f"{name} {array.dtype} {dims(array)}\n".encode())
-                stream.write(array.data)
-    elif path.suffix == ".npz":
-        np.savez(path, **arrays)  # type: ignore[arg-type]  # a bool is another argument
+    if path.suffix in (".trace", ".npz"):
+        write_file(path, arrays)
     else:
         write_directory(path, arrays, model)
+
+
+def write_file(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write a stream or an .npz; it appears under its name when it is whole."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as stream:
+            if path.suffix == ".npz":
+                np.savez(stream, **arrays)  # type: ignore[arg-type]  # one is a bool
+            else:
+                for name, array in arrays.items():
+                    stream.write(f"{name} {array.dtype} {dims(array)}\n".encode())
+                    stream.write(array.data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def check_rows(name: str, array: Array, T: int) -> Array:
@@ -148,12 +160,12 @@ def check_rows(name: str, array: Array, T: int) -> Array:
 
 def write_directory(path: Path, arrays: Mapping[str, Array], model: str) -> None:
     """Write an .npy for each array, and what they are."""
-    make_empty(path)
-    for name, array in arrays.items():
-        np.save(path / f"{name}.npy", array, allow_pickle=False)
     program = f"minibitnet {minibitnet.__version__}"
     content = {"contract": CONTRACT, "model": model, "program": program}
-    (path / "trace.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+    with new_directory(path) as part:
+        for name, array in arrays.items():
+            np.save(part / f"{name}.npy", array, allow_pickle=False)
+        write_json(part / "trace.json", content)
 
 
 def dims(array: Array) -> str:
@@ -162,13 +174,6 @@ def dims(array: Array) -> str:
     array (...)
     """
     return " ".join(map(str, array.shape))
-
-
-def make_empty(directory: Path) -> None:
-    """Make a directory, which may be there if it is empty."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.iterdir()):
-        raise ValueError(f"{directory}: expected an empty directory, found files in it")
 
 
 def read_trace(path: str | Path) -> dict[str, Array]:

@@ -30,13 +30,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.files.progress import progress
+from minibitnet.files.writing import new_directory
 from minibitnet.golden.cases import Case, Drawn, codes, floats, models, refused, text
 from minibitnet.golden.catches import find_catches
 from minibitnet.golden.draws import draw
 from minibitnet.golden.names import CONTRACT
 from minibitnet.golden.operations import answer, locate
 from minibitnet.golden.quirky import LLAMA, write_quirky
-from minibitnet.golden.traces import make_empty
 from minibitnet.stories import BUILT_IN
 
 FORMAT, VERSION = "minibitnet-vectors", "1.0.0"
@@ -78,7 +78,13 @@ def compute(case: Case, directory: Path) -> dict[str, Array]:
 
 def write_vectors(directory: Path) -> Path:
     """Write the whole set; returns the directory, which must be new or empty."""
-    make_empty(directory)
+    with new_directory(directory) as part:
+        fill(part)
+    return directory
+
+
+def fill(directory: Path) -> None:
+    """Write the files of the set into an empty directory."""
     (directory / "arrays").mkdir()
     for file in sorted(BESIDE.iterdir()):
         shutil.copyfile(file, directory / file.name)
@@ -100,7 +106,6 @@ def write_vectors(directory: Path) -> Path:
     }
     lines = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
     (directory / "manifest.json").write_bytes(lines.encode())
-    return directory
 
 
 def write_models(directory: Path) -> None:

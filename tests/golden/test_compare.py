@@ -90,6 +90,7 @@ def other_arithmetic(rounded):
 def test_another_arithmetic_is_no_mistake(rounded, right):
     result = compare_traces(right, trace_of(other_arithmetic(rounded)))
     assert result.verdict.kind == "another arithmetic", str(result)
+    assert "In a port of this contract, which is exact, it is a mistake" in str(result)
     assert result.differing[0] == "layers.0.attn_norm"
     assert all(token.covered for token in result.tokens)
 

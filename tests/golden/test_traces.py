@@ -61,8 +61,19 @@ def test_a_directory_says_what_it_is(stages, tmp_path):
     write_trace(tmp_path / "new", stages, IDS, "stories")
     content = json.loads((tmp_path / "new" / "trace.json").read_text())
     assert (content["contract"], content["model"]) == (2, "stories")
-    with pytest.raises(ValueError, match="expected an empty directory"):
+    with pytest.raises(ValueError, match="an empty directory"):
         write_trace(tmp_path / "new", stages, IDS)
+
+
+@pytest.mark.parametrize("form", FORMS[1:])
+def test_a_trace_that_breaks_off_leaves_nothing(stages, form, tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError("no space left on the device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        write_trace(tmp_path / form, stages, IDS)
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("array", [np.zeros((4, 2)), np.zeros(())])
