@@ -5,39 +5,17 @@ import signal
 import pytest
 import shapes
 from hypothesis import settings
+from small import SMALL, SMALL_LLAMA
 
 import minibitnet
 from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.cli import main
-from minibitnet.files.published import CONFIG
 
 shapes.hold_the_package()  # before any test takes a function from it
 
 # A slow machine is no mistake. All else stays as it is, under CI as elsewhere.
 settings.register_profile("patient", parent=settings.default, deadline=None)
 settings.load_profile("patient")
-
-# Every letter another number, and matrices whose rows are no multiple of 4
-SMALL = CONFIG | {
-    "hidden_size": 40,
-    "intermediate_size": 50,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 6,
-    "vocab_size": 97,
-    "max_position_embeddings": 64,
-    "bos_token_id": 95,
-    "eos_token_id": 96,
-}
-# No sub-norms, SiLU, a head of its own, scales that divide
-SMALL_LLAMA = SMALL | {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "hidden_act": "silu",
-    "tie_word_embeddings": False,
-    "quantization_config": {"quant_method": "bitnet", "linear_class": "bitlinear"},
-}
 
 
 @pytest.fixture(scope="session", params=[SMALL, SMALL_LLAMA], ids=["2b4t", "llama"])

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from conftest import SMALL, SMALL_LLAMA
 from shared import REAL, needs_shared
+from small import SMALL, SMALL_LLAMA
 
 import minibitnet as mb
 from minibitnet.checkpoint.configfile import parse_config, parse_stored

@@ -479,9 +479,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         mb.load(tmp_path / "not" / "there")
     file = tmp_path / "model.bin"
     file.write_bytes(b"GGUF")
-    with pytest.raises(
-        CheckpointError, match=r"expected a directory, .* found a file"
-    ):
+    with pytest.raises(CheckpointError, match=r"expected a directory, .* found a file"):
         mb.load(file)
 
 
