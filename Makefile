@@ -13,7 +13,7 @@ format:
 	ruff format .
 
 test:
-	python -m pytest --cov
+	python -m pytest -n auto --cov
 
 # The same integers, scales and greedy texts on other hardware, kernels, threads, cuts:
 # the table of the README. `--quick` is what CI runs.

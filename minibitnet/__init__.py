@@ -32,14 +32,14 @@ The model
 Text
     `bpe`           byte-pair encoding: text to ids and back
     `tokenizer`     begin-of-text, and the chat template
-    `controltokens` the template writes them, and a message cannot
-    `streaming`     the text of tokens as they come
+    `text`          text while it comes, messages that end no turn, other people's files
     `conversation`  a chat that fits the context and reads nothing twice
 
 From a file
-    `checkpoint`    a directory, or a hub id, becomes a model
+    `checkpoint`    a directory, a GGUF file or a hub id becomes a model
     `stories`       the small model that comes with the package
-    `files`         JSON, safetensors, the hub
+    `files`         JSON, safetensors, GGUF, the hub
+    `formats`       the same codes as others store them
 
 Learning
     `training`      from text to ternary weights, in NumPy

@@ -39,8 +39,8 @@ the same, the last, since only reading gives logits.
 from collections.abc import Iterable, Iterator, Sequence
 
 from minibitnet.cache import KVCache
-from minibitnet.controltokens import Message
 from minibitnet.model import Model
+from minibitnet.text.controltokens import Message
 from minibitnet.tokenizer import Tokenizer
 
 

@@ -45,7 +45,7 @@ from minibitnet.arrays import F32, I64
 from minibitnet.cache import KVCache
 from minibitnet.model import Model, check_ids, forward
 from minibitnet.sampling import Sampling, sample
-from minibitnet.streaming import check_stop, until
+from minibitnet.text.streaming import check_stop, until
 
 PREFILL_TOKENS = 256  # read at once; more is hardly faster
 

@@ -67,8 +67,9 @@ def ternary(config, weights, name, M):  # -> codes (M, N) and the scale that mul
     if stored.dtype != np.uint8:  # a master in full precision
         return quantize_weights(widen(stored))
     scale = widen(weights[name + ".weight_scale"]).reshape(())
-    if config["quantization_config"].get("linear_class") != "autobitlinear":
-        scale = 1 / scale  # stored the other way round; in 2B4T it multiplies
+    how = config["quantization_config"]  # in 2B4T, and where it is so called, it multiplies
+    if how.get("linear_class") != "autobitlinear" and "offline_quantization" not in how:
+        scale = 1 / scale  # elsewhere it is stored the other way round
     return unpack(stored, M), scale
 
 

@@ -19,9 +19,9 @@ elsewhere the space joins the word behind it: "User: hi" ends in the token " hi"
 template itself has no begin-of-text; one is put in front, as the model's own example
 does it, and no second where the text already has it.
 
-So it is with the template of 2B4T. Any other is rendered by `minibitnet.jinja`, and
-begin-of-text is what it writes, as in transformers. What a message spells out is text,
-with any template: see `minibitnet.controltokens`.
+So it is with the template of 2B4T. Any other is rendered by `minibitnet.text.jinja`,
+and begin-of-text is what it writes, as in transformers. What a message spells out is
+text, with any template: see `minibitnet.text.controltokens`.
 
 References
 ----------
@@ -42,22 +42,22 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from minibitnet.bpe import BPE
-from minibitnet.chattemplate import (
+from minibitnet.text.chattemplate import (
     import_jinja,
     read_if_there,
     read_names,
     read_template,
 )
-from minibitnet.controltokens import (
+from minibitnet.text.controltokens import (
     Message,
     check_messages,
     check_text,
     encode_chat,
     find_end_of_turn,
 )
-from minibitnet.library import Library, read_with_library
-from minibitnet.streaming import stream
-from minibitnet.tokenizerfile import read_bpe
+from minibitnet.text.library import Library, read_with_library
+from minibitnet.text.streaming import stream
+from minibitnet.text.tokenizerfile import read_bpe
 
 # The template that `render_chat` writes, as 2B4T's tokenizer_config.json has it.
 CHAT_TEMPLATE = (

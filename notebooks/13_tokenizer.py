@@ -71,7 +71,7 @@ bpe.merge(b" then", ranks), bpe.merge(b" tend", ranks)
 # weights. From there the tokenizers library, written in Rust, does the same faster; `tokenizer` uses it where it is installed.
 
 # %%
-from minibitnet.tokenizerfile import read_bpe
+from minibitnet.text.tokenizerfile import read_bpe
 
 plain = read_bpe(BUILT_IN / "tokenizer.json")
 merges = list(plain.ranks)

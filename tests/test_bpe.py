@@ -12,9 +12,9 @@ from tokenizers import Regex, pre_tokenizers
 
 from minibitnet.bpe import BPE, SPLIT, merge, split, stand_in
 from minibitnet.stories import BUILT_IN
-from minibitnet.streaming import stream
+from minibitnet.text.streaming import stream
+from minibitnet.text.tokenizerfile import LETTERS, read_bpe
 from minibitnet.tokenizer import render_chat
-from minibitnet.tokenizerfile import LETTERS, read_bpe
 
 # Each has tripped a splitter, here or elsewhere.
 HARD = [

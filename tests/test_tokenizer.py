@@ -137,9 +137,9 @@ def test_special_tokens_are_known_to_a_template_by_name(tokenizer, tmp_path):
 
 
 def test_without_jinja_other_templates_are_refused(tokenizer, monkeypatch):
-    monkeypatch.delitem(sys.modules, "minibitnet.jinja", raising=False)
+    monkeypatch.delitem(sys.modules, "minibitnet.text.jinja", raising=False)
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    monkeypatch.delattr("minibitnet.jinja", raising=False)
+    monkeypatch.delattr("minibitnet.text.jinja", raising=False)
     other = Tokenizer(tokenizer.inner, CHAT_TEMPLATE + "a")
     messages = [{"role": "user", "content": "hello"}]
     assert tokenizer.chat(messages)

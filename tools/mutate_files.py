@@ -51,8 +51,8 @@ from minibitnet import one_page
 from minibitnet.bpe import BPE
 from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.files.published import CONFIG
+from minibitnet.text.tokenizerfile import read_bpe
 from minibitnet.tokenizer import Tokenizer
-from minibitnet.tokenizerfile import read_bpe
 from minibitnet.training.vocabulary import save_vocabulary, train_vocabulary
 
 MEMORY = 3 * 2**30  # bytes of address space; NumPy and BLAS alone take one of them

@@ -5,7 +5,7 @@ Llama 2's, gives each a few chat templates in the style of well-known models, an
 transformers write a number of conversations with each: as text, with and without the
 start of an answer, and as ids. What a template refuses is recorded as its message.
 
-All goes into one file, tests/recorded/chats.json::
+All goes into one file, tests/chats.json::
 
     tokenizers     name -> tokenizer.json
     names          name -> its special tokens by name
@@ -36,7 +36,7 @@ from tokenizers import (
     trainers,
 )
 
-RECORDED = Path("tests/recorded/chats.json")
+RECORDED = Path("tests/chats.json")
 VERSION = "5.24.0"
 STORY = "The user says to the system: hello, assistant. What is the capital of France?"
 

@@ -28,8 +28,8 @@ from typing import Any
 
 from minibitnet.files.gguf import GGUF, read_gguf
 from minibitnet.files.jsonfile import CheckpointWarning, Keys
+from minibitnet.text.tokenizerfile import FLAGS, PRE_TOKENIZER
 from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer, load_tokenizer
-from minibitnet.tokenizerfile import FLAGS, PRE_TOKENIZER
 
 PLACEHOLDER = "BITNETAssistant"  # in the converter's template
 LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")  # names of Llama 3's pattern

@@ -17,9 +17,9 @@ from minibitnet.commands.streams import (
     read_line,
     visible,
 )
-from minibitnet.controltokens import Message
 from minibitnet.conversation import Reader, fit
 from minibitnet.decode import generate
+from minibitnet.text.controltokens import Message
 from minibitnet.tokenizer import Tokenizer
 
 try:

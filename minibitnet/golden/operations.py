@@ -40,8 +40,8 @@ from numpy.typing import NDArray
 from minibitnet import bpe, one_page, packing, sampling
 from minibitnet.golden.refusals import is_refused
 from minibitnet.golden.traces import LEFT_OUT, join
+from minibitnet.text.tokenizerfile import read_bpe
 from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer
-from minibitnet.tokenizerfile import read_bpe
 
 Arrays = Mapping[str, NDArray[Any]]
 Parameters = Mapping[str, Any]

@@ -33,8 +33,8 @@ from minibitnet.files.published import CONFIG
 from minibitnet.files.tensorfile import WEIGHTS, write_tensors
 from minibitnet.files.tensorheader import Spec
 from minibitnet.golden.draws import draw
+from minibitnet.text.tokenizerfile import FLAGS, LETTERS, PRE_TOKENIZER
 from minibitnet.tokenizer import BEGIN_OF_TEXT, CHAT_TEMPLATE, END_OF_TEXT, END_OF_TURN
-from minibitnet.tokenizerfile import FLAGS, LETTERS, PRE_TOKENIZER
 from minibitnet.weights import ATTN_NORM, is_norm
 
 MERGES = [

@@ -27,7 +27,7 @@ from minibitnet.files.jsonfile import read_json
 from minibitnet.files.tensorfile import read_tensors
 from minibitnet.model import check_ids
 from minibitnet.packing import find_unused_code
-from minibitnet.tokenizerfile import read_bpe
+from minibitnet.text.tokenizerfile import read_bpe
 
 Parameters = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ from minibitnet import bf16
 from minibitnet.golden.draws import INCREMENT, KINDS, MULTIPLIER, draw, states
 from minibitnet.golden.quirky import write_quirky
 from minibitnet.packing import find_unused_code
+from minibitnet.text.tokenizerfile import read_bpe
 from minibitnet.tokenizer import read_with_library
-from minibitnet.tokenizerfile import read_bpe
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 50))

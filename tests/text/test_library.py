@@ -8,8 +8,8 @@ from test_tokenizer import directory, tokenizer  # noqa: F401
 from tokenizers import models, processors
 
 from minibitnet import CheckpointError, library
-from minibitnet.library import Library, ask, read_with_library
 from minibitnet.stories import BUILT_IN
+from minibitnet.text.library import Library, ask, read_with_library
 
 BUILT_IN_FILE = BUILT_IN / "tokenizer.json"
 

@@ -9,9 +9,9 @@ from shared import REAL, needs_shared
 from tokenizers import models, pre_tokenizers, processors, trainers
 
 from minibitnet import CheckpointError
-from minibitnet.library import Library
 from minibitnet.stories import BUILT_IN
-from minibitnet.tokenizerfile import BYTES, LETTERS, PRE_TOKENIZER, read_bpe
+from minibitnet.text.library import Library
+from minibitnet.text.tokenizerfile import BYTES, LETTERS, PRE_TOKENIZER, read_bpe
 
 BOS, EOT = "<|begin_of_text|>", "<|eot_id|>"
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized")

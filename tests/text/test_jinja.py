@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from minibitnet import jinja
+from minibitnet.text import jinja
 from minibitnet.tokenizer import CHAT_TEMPLATE
 
 MESSAGES = [{"role": "user", "content": "h\u00e9"}]

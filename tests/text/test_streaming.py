@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import decoders, models
 
-from minibitnet.library import Library
 from minibitnet.stories import BUILT_IN
-from minibitnet.streaming import KEPT, stream, until
-from minibitnet.tokenizerfile import read_bpe
+from minibitnet.text.library import Library
+from minibitnet.text.streaming import KEPT, stream, until
+from minibitnet.text.tokenizerfile import read_bpe
 
-RECORDED = Path(__file__).parent / "recorded" / "chats.json"
+RECORDED = Path(__file__).parents[1] / "chats.json"
 SPACE = "\u2581"
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minibitnet import jinja
+from minibitnet.text import jinja
 from minibitnet.tokenizer import CHAT_TEMPLATE, load_tokenizer, render_chat
 
 RECORDED = json.loads(
-    (Path(__file__).parent / "recorded" / "chats.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[1] / "chats.json").read_text(encoding="utf-8")
 )
 TEMPLATES = RECORDED["templates"]
 *CONVERSATIONS, CONTROL = RECORDED["conversations"]  # the last has control tokens

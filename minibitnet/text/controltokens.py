@@ -34,7 +34,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from minibitnet.bpe import BPE
-from minibitnet.library import Library
+from minibitnet.text.library import Library
 
 Message = Mapping[str, str]  # its role and its content
 Render = Callable[[Sequence[Message]], str]  # a conversation as one text

@@ -3,7 +3,7 @@ import tokenizers
 from test_tokenizer import both, directory, tokenizer  # noqa: F401
 from tokenizers import AddedToken, models, pre_tokenizers
 
-from minibitnet.library import Library
+from minibitnet.text.library import Library
 from minibitnet.tokenizer import Tokenizer
 
 EOT = "<|eot_id|>"

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from minibitnet import CheckpointError
-from minibitnet.chattemplate import read_names, read_template
+from minibitnet.text.chattemplate import read_names, read_template
 
 DEFAULT = {"name": "default", "template": "a"}
 TOOLS = {"name": "tool_use", "template": "b"}

@@ -70,7 +70,7 @@ def read_names(directory: Path, config: Mapping[str, Any]) -> dict[str, str]:
 def import_jinja() -> ModuleType:
     """The renderer of other templates than 2B4T's; a ValueError without the library."""
     try:
-        from minibitnet import jinja
+        from minibitnet.text import jinja
     except ImportError:
         raise ValueError(
             "chat_template: another than that of BitNet b1.58 2B4T needs jinja2, which "
