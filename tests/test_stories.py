@@ -75,7 +75,8 @@ def test_without_a_model_the_command_takes_it_and_says_so_once(capsys, monkeypat
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    status = main(["generate", "Once upon a time", "--max-new-tokens", "20"])
+    words = ["--max-new-tokens", "20", "--temperature", "0"]
+    status = main(["generate", "Once upon a time", *words])
     out, err = capsys.readouterr()
     assert status == 0
     assert out.startswith("Once upon a time, there was")

@@ -133,6 +133,17 @@ def test_an_embedding_of_half_precision_is_widened(tmp_path, directory):
     np.testing.assert_array_equal(stages["embed"], half[IDS].astype(np.float32))
 
 
+def test_an_embedding_of_eight_bits_is_widened(tmp_path, directory):
+    config, arrays = open_checkpoint(directory).config, arrays_of(directory, "i2_s")
+    data = np.zeros((97 * 8, 34), np.uint8)
+    data[:, :2] = np.array([0.5], np.float16).view(np.uint8)
+    data[:, 2] = 3
+    arrays["token_embd.weight"] = "Q8_0", (97, 256), data.reshape(-1)
+    metadata = metadata_of(config) | {f"{ARCH}.rope.scaling.type": "none"}
+    found = load(write(tmp_path / "m.gguf", metadata, arrays))
+    np.testing.assert_array_equal(found.embed_tokens[5, ::32], np.full(8, 1.5))
+
+
 def test_a_head_of_its_own_is_used(tmp_path, directory):
     model, _ = mb.load(directory)
     arrays = arrays_of(directory, "i2_s")
@@ -204,9 +215,14 @@ WRONG = {
     "a bias": ("blk.0.attn_q.bias", "F32", (4,), np.zeros(4, np.float32)),
     "a ternary norm": ("output_norm.weight", "I2_S", (1, 256), np.zeros(96, np.uint8)),
     "two scales": ("blk.1.ffn_down.weight", "TQ2_0", (256, 512), two_scales(0.25)),
+    "one axis": ("blk.1.ffn_down.weight", "TQ2_0", (256,), two_scales(0.5)[:66]),
+    "a name of no layer": ("blk.x.attn_q.weight", "F32", (4,), np.zeros(4, np.float32)),
     "a scale 0": ("blk.1.ffn_down.weight", "TQ2_0", (256, 512), two_scales(0)),
 }
-MESSAGES = ("no such tensor in", "expected floats", "2 different scales", "a scale 0")
+MESSAGES = (
+    *("no such tensor in", "expected floats", "2 different scales", "two axes"),
+    *("no such tensor in", "a scale 0"),
+)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +274,16 @@ def test_the_tokenizer_of_the_file_is_that_of_the_directory(tmp_path):
         )
     messages = [{"role": "user", "content": "Hi"}]
     assert found.chat(messages) == expected.chat(messages)  # not the placeholder
+
+
+def test_a_template_that_is_no_placeholder_is_used(tmp_path):
+    template = "{{ messages[0].content }}!"
+    found = read(tmp_path, built_in_metadata(**{"tokenizer.chat_template": template}))
+    ids = found.chat([{"role": "user", "content": "Hi"}])
+    assert found.decode(ids) == "Hi!"
+    none = built_in_metadata(**{"tokenizer.chat_template": None})
+    with pytest.raises(ValueError, match="chat_template"):
+        read(tmp_path, none).chat([{"role": "user", "content": "Hi"}])
 
 
 def test_a_tokenizer_that_puts_nothing_before_a_text(tmp_path):

@@ -7,8 +7,9 @@ import tokenizers
 from test_tokenizer import directory, tokenizer  # noqa: F401
 from tokenizers import models, processors
 
-from minibitnet import CheckpointError, library
+from minibitnet import CheckpointError
 from minibitnet.stories import BUILT_IN
+from minibitnet.text import library
 from minibitnet.text.library import Library, ask, read_with_library
 
 BUILT_IN_FILE = BUILT_IN / "tokenizer.json"
