@@ -24,6 +24,9 @@ TEXTS = (
     "minibitnet/stories/MODEL_CARD.md",
     "notebooks/README.md",
     "notebooks/solutions/README.md",
+    "ports/README.md",
+    "ports/c/README.md",
+    "vectors/v1/README.md",
 )
 # Their functions say little without their code.
 SHOWN_AS_SCRIPTS = {

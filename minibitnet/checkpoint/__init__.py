@@ -7,8 +7,8 @@ In this order
     `open`        the files of a directory
     `configkeys`  what config.json may say
     `configfile`  config.json, read and checked
-    `fromgguf`    a GGUF file in the words of a directory, and its
-    `gguftokenizer`
+    `fromgguf`    a GGUF file in the words of a directory
+    `gguftokenizer`  and its tokenizer
     `take`        the arrays, taken one by one, each checked first
     `assemble`    which array goes where in the model
     `inspect`     what a checkpoint holds, counted

@@ -18,7 +18,8 @@ In this order
     `gpu_int2`  words for a GPU's threads
     `base3`     five to a byte, plainly
     `checks`    what all of them refuse
-    `real_blocks` an embedding of 8 or 6 bits a number
+    `real_blocks`  an embedding of 8 or 6 bits a number
+    `detect`    which of them bytes are in
 
 Notes
 -----

@@ -27,8 +27,9 @@ Test vectors
 Known bugs
     `zoo`         forty ways to get it wrong
     `port`        a port run on a model
-    `dumps`, `evalcallback`, `seen`
-                  the numbers of a port, in whatever form
-    `evidence`, `diagnose`
-                  which of the forty it is
+    `dumps`         the numbers of a port, in whatever form
+    `evalcallback`  as llama.cpp prints them
+    `seen`          what of a forward pass they show
+    `evidence`      how near each bug comes to them
+    `diagnose`      which of the forty it is
 """

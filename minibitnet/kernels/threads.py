@@ -27,20 +27,21 @@ Examples
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
 from itertools import pairwise
-from threading import Lock, get_ident
+from threading import get_ident
 from typing import Any, TypeVar
 
 import numpy as np
 
 Result = TypeVar("Result")
 _threads: ContextVar[int] = ContextVar("threads", default=1)
-_lock = Lock()  # of the two below
+_lock = threading.Lock()  # of the two below
 _inside: list[int] = []  # the threads of Python that want BLAS to have one
 _hold = ExitStack()  # what holds it to one while there are any
 
