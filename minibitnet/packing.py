@@ -51,11 +51,8 @@ def pack(w_codes: I8) -> U8:
 
     Raises ValueError if a code is not -1, 0 or +1.
     """
+    check_codes(w_codes)
     M, N = w_codes.shape
-    if w_codes.size and (w_codes.min() < -1 or w_codes.max() > 1):
-        raise ValueError(
-            f"w_codes must be -1, 0 or +1, got {w_codes.min()} to {w_codes.max()}"
-        )
     R = -(-M // CODES_PER_BYTE)  # rounded up
     bands = np.zeros((CODES_PER_BYTE, R, N), np.uint8)
     bands.reshape(-1, N)[:M] = w_codes + 1
@@ -63,6 +60,17 @@ def pack(w_codes: I8) -> U8:
     for band, shift in zip(bands, SHIFTS, strict=True):
         packed |= band << shift
     return packed
+
+
+def check_codes(w_codes: I8) -> None:
+    """A ValueError if a code is not -1, 0 or +1.
+
+    w_codes (M, N) -> nothing
+    """
+    if w_codes.size and (w_codes.min() < -1 or w_codes.max() > 1):
+        raise ValueError(
+            f"w_codes must be -1, 0 or +1, got {w_codes.min()} to {w_codes.max()}"
+        )
 
 
 def unpack(packed: U8, rows: int | None = None) -> I8:

@@ -41,8 +41,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from minibitnet.checkpoint.assemble import build_model
-from minibitnet.checkpoint.gguftokenizer import read_tokenizer
-from minibitnet.checkpoint.open import GGUF, open_checkpoint
+from minibitnet.checkpoint.gguftokenizer import make_tokenizer
+from minibitnet.checkpoint.open import SUFFIX, open_checkpoint, open_gguf
+from minibitnet.files.gguf import read_gguf
 from minibitnet.files.hub import download, is_hub_id
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.tensorfile import WEIGHTS
@@ -98,9 +99,12 @@ def load(
     prepare = find_kernel(kernel)
     threads = count_threads(threads)
     where = find_directory(BUILT_IN if path is None else path)
-    read = read_tokenizer if where.suffix == GGUF else load_tokenizer
-    tokenizer = read(where)  # first: it is quick to fail
-    model = build_model(open_checkpoint(where), prepare, threads)
+    if where.suffix == SUFFIX:
+        gguf = read_gguf(where)
+        tokenizer, checkpoint = make_tokenizer(gguf), open_gguf(gguf)
+    else:  # the tokenizer first: it is quick to fail
+        tokenizer, checkpoint = load_tokenizer(where), open_checkpoint(where)
+    model = build_model(checkpoint, prepare, threads)
     return with_tokenizer(model, tokenizer) if tokenizer else model, tokenizer
 
 
@@ -137,17 +141,17 @@ def find_directory(path: str | Path) -> Path:
 
 def _of_file(file: Path) -> Path:
     """A GGUF file itself; of a weights file the directory."""
-    if file.suffix == GGUF:
+    if file.suffix == SUFFIX:
         return file
     if file.name == WEIGHTS:
         return file.parent
     raise CheckpointError(
-        f"{file}: expected a directory, {WEIGHTS} or a {GGUF} file, found a file"
+        f"{file}: expected a directory, {WEIGHTS} or a {SUFFIX} file, found a file"
     )
 
 
 def _only_gguf(directory: Path) -> Path | None:
     """The GGUF file of a directory that has one and no config.json; else None."""
-    found = list(directory.glob(f"*{GGUF}"))
+    found = list(directory.glob(f"*{SUFFIX}"))
     alone = len(found) == 1 and not (directory / "config.json").exists()
     return found[0] if alone else None

@@ -27,13 +27,12 @@ llama.cpp, gguf-py/gguf/constants.py and src/llama-model.cpp; `minibitnet.files.
 
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minibitnet.arrays import F16, I8, U8
-from minibitnet.files.gguf import GGUF, GGUFTensor, read_gguf
+from minibitnet.files.gguf import GGUF, GGUFTensor
 from minibitnet.files.jsonfile import (
     REQUIRED,
     CheckpointError,
@@ -73,7 +72,7 @@ BLOCKS: dict[str, tuple[Unpack, Callable[[U8, int, int], F16]]] = {
 }
 
 
-def read_as_packed(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def as_packed(gguf: GGUF) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What config.json and the weights of a directory with this model would hold.
 
     Raises
@@ -86,15 +85,14 @@ def read_as_packed(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     CheckpointWarning
         Which activation was assumed.
     """
-    gguf = read_gguf(file)
-    content = config_content(file, gguf)
+    content = config_content(gguf)
     if (
         f"{gguf.metadata['general.architecture']}.hidden_activation"
         not in gguf.metadata
     ):
         act = {"relu2": "squared ReLU", "silu": "SiLU"}[content["hidden_act"]]
         note = "does not say which activation it has; by its architecture it is"
-        warnings.warn(CheckpointWarning(f"{file} {note} {act}"), stacklevel=4)
+        warnings.warn(CheckpointWarning(f"{gguf.file} {note} {act}"), stacklevel=4)
     tensors = {}
     for tensor in progress(list(gguf.tensors.values()), "unpacking"):
         for made in translate(tensor):
@@ -102,9 +100,9 @@ def read_as_packed(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return content, tensors
 
 
-def config_content(file: Path, gguf: GGUF) -> dict[str, Any]:
+def config_content(gguf: GGUF) -> dict[str, Any]:
     """What config.json would say."""
-    metadata = Keys({k: plain(v) for k, v in gguf.metadata.items()}, str(file))
+    metadata = Keys({k: plain(v) for k, v in gguf.metadata.items()}, str(gguf.file))
     arch = metadata.one_of("general.architecture", tuple(ACTIVATIONS))
     content = {
         "model_type": "bitnet",

@@ -26,9 +26,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from minibitnet.files.gguf import GGUF, read_gguf
+from minibitnet.files.gguf import GGUF
 from minibitnet.files.jsonfile import CheckpointWarning, Keys
-from minibitnet.text.tokenizerfile import FLAGS, PRE_TOKENIZER
+from minibitnet.text.tokenizerpage import tokenizer_page
 from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer, load_tokenizer
 
 PLACEHOLDER = "BITNETAssistant"  # in the converter's template
@@ -36,7 +36,7 @@ LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")  # names of Llama 3's pattern
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4  # kinds of tokens
 
 
-def read_tokenizer(file: Path) -> Tokenizer | None:
+def make_tokenizer(gguf: GGUF) -> Tokenizer | None:
     """The tokenizer of a GGUF file; None if it has none.
 
     Raises
@@ -49,22 +49,21 @@ def read_tokenizer(file: Path) -> Tokenizer | None:
     CheckpointWarning
         If another chat template is used than the file has.
     """
-    gguf = read_gguf(file)
     if "tokenizer.ggml.model" not in gguf.metadata:
         return None
-    pages = tokenizer_pages(file, gguf)
+    pages = tokenizer_pages(gguf)
     if PLACEHOLDER in str(gguf.metadata.get("tokenizer.chat_template")):
-        note = f"{file}: the chat template of 2B4T is used; the file's is a placeholder"
-        warnings.warn(CheckpointWarning(note), stacklevel=3)
+        note = "the chat template of 2B4T is used; the file's is a placeholder"
+        warnings.warn(CheckpointWarning(f"{gguf.file}: {note}"), stacklevel=3)
     with tempfile.TemporaryDirectory() as folder:
         for name, page in pages.items():
             (Path(folder) / name).write_text(json.dumps(page), encoding="utf-8")
         return load_tokenizer(Path(folder))
 
 
-def tokenizer_pages(file: Path, gguf: GGUF) -> dict[str, dict[str, Any]]:
+def tokenizer_pages(gguf: GGUF) -> dict[str, dict[str, Any]]:
     """What tokenizer.json and tokenizer_config.json would hold."""
-    keys = Keys(gguf.metadata, str(file))
+    keys = Keys(gguf.metadata, str(gguf.file))
     keys.one_of("tokenizer.ggml.model", ("gpt2",))
     keys.one_of("tokenizer.ggml.pre", LLAMA_3, LLAMA_3[0])
     tokens = list(keys.get("tokenizer.ggml.tokens"))
@@ -73,48 +72,22 @@ def tokenizer_pages(file: Path, gguf: GGUF) -> dict[str, dict[str, Any]]:
         found = f"{len(kinds)} kinds"
         keys.fail("tokenizer.ggml.token_type", f"{len(tokens)} kinds", found)
     added = [i for i, kind in enumerate(kinds) if kind in (CONTROL, USER_DEFINED)]
-    model = {
-        "type": "BPE",
-        "vocab": {tokens[i]: i for i in {*range(len(tokens))}.difference(added)},
-        "merges": list(keys.get("tokenizer.ggml.merges")),
-        "ignore_merges": True,
-    }
-    page = {
-        "version": "1.0",
-        "added_tokens": [
-            {"id": i, "content": tokens[i], "special": kinds[i] == CONTROL, **FLAGS}
-            for i in added
-        ],
-        "pre_tokenizer": PRE_TOKENIZER,
-        "post_processor": before_a_text(keys, tokens),
-        "decoder": {
-            "type": "ByteLevel",
-            "add_prefix_space": True,
-            "trim_offsets": True,
-            "use_regex": True,
-        },
-        "model": model,
-    }
+    page = tokenizer_page(
+        {tokens[i]: i for i in {*range(len(tokens))}.difference(added)},
+        keys.get("tokenizer.ggml.merges"),
+        [(i, tokens[i], kinds[i] == CONTROL) for i in added],
+        find_bos(keys, tokens),
+    )
     return {"tokenizer.json": page, "tokenizer_config.json": config_page(keys, tokens)}
 
 
-def before_a_text(keys: Keys, tokens: list[str]) -> dict[str, Any] | None:
-    """A post-processor that puts begin-of-text before a text, if the file asks so."""
-    if keys.flag("tokenizer.ggml.add_bos_token") is False:
+def find_bos(keys: Keys, tokens: list[str]) -> tuple[int, str] | None:
+    """The token that is put before a text, if the file asks for one."""
+    ids = keys.ids("tokenizer.ggml.bos_token_id", len(tokens))
+    if keys.flag("tokenizer.ggml.add_bos_token") is False or not ids:
         return None
-    [i] = keys.ids("tokenizer.ggml.bos_token_id", len(tokens)) or [None]
-    if i is None:
-        return None
-    name = tokens[i]
-    return {
-        "type": "TemplateProcessing",
-        "single": [
-            {"SpecialToken": {"id": name, "type_id": 0}},
-            {"Sequence": {"id": "A", "type_id": 0}},
-        ],
-        "pair": [],
-        "special_tokens": {name: {"id": name, "ids": [i], "tokens": [name]}},
-    }
+    [i] = ids
+    return i, tokens[i]
 
 
 def config_page(keys: Keys, tokens: list[str]) -> dict[str, Any]:

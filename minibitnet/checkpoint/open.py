@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from minibitnet.checkpoint.configfile import Stored, parse_config, parse_stored
 from minibitnet.checkpoint.configkeys import refuse_unconverted
-from minibitnet.checkpoint.fromgguf import read_as_packed
+from minibitnet.checkpoint.fromgguf import as_packed
 from minibitnet.config import Config
+from minibitnet.files.gguf import GGUF, read_gguf
 from minibitnet.files.jsonfile import CheckpointError, Keys, read_json
 from minibitnet.files.tensorfile import (
     INDEX,
@@ -21,7 +22,7 @@ from minibitnet.files.tensorfile import (
     read_tensors,
 )
 
-GGUF = ".gguf"  # the end of a name
+SUFFIX = ".gguf"
 LARGEST_CONFIG = 2**20  # bytes; there is none of a hundred thousand
 
 
@@ -38,10 +39,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     Raises CheckpointError if a file is missing or damaged.
     """
-    if path.suffix == GGUF:
-        content, tensors = read_as_packed(path)
-        config, stored = parse_config(content, None, str(path)), parse_stored(content)
-        return Checkpoint(config, stored, tensors)
+    if path.suffix == SUFFIX:
+        return open_gguf(read_gguf(path))
     generation_file = path / "generation_config.json"
     generation = None
     if os.path.lexists(generation_file):
@@ -54,6 +53,14 @@ def open_checkpoint(path: Path) -> Checkpoint:
     quantization = Keys(content, where).inside("quantization_config")
     refuse_unconverted(quantization, tensors)
     return Checkpoint(config, stored, tensors)
+
+
+def open_gguf(gguf: GGUF) -> Checkpoint:
+    """What a GGUF file holds, as a directory would."""
+    content, tensors = as_packed(gguf)
+    where = str(gguf.file)
+    config = parse_config(content, where=where)
+    return Checkpoint(config, parse_stored(content, where), tensors)
 
 
 def _read_all(directory: Path) -> dict[str, Tensor]:

@@ -77,6 +77,7 @@ class GGUFTensor(NamedTuple):
 class GGUF(NamedTuple):
     """What a file holds."""
 
+    file: Path
     metadata: dict[str, Any]  # lists of numbers are arrays
     tensors: dict[str, GGUFTensor]
 
@@ -170,7 +171,7 @@ def _read(file: Path, stream: Stream) -> GGUF:
     if type(alignment) is not int or alignment < 8 or alignment & (alignment - 1):
         raise ValueError(f"general.alignment {alignment!r}")
     stream.take(-stream.at % alignment if listing else 0)
-    return GGUF(metadata, _map(file, listing, stream, alignment))
+    return GGUF(file, metadata, _map(file, listing, stream, alignment))
 
 
 def _collect(count: int, read: Callable[[], tuple[str, Value]]) -> dict[str, Value]:

@@ -22,6 +22,7 @@ from minibitnet.files.gguf import (
     STRING,
     nbytes,
 )
+from minibitnet.files.tensorfile import write_pieces
 
 # The type of a value by that of Python's: number, and as struct and NumPy name it.
 KINDS = {bool: (BOOL, "?"), int: (4, "I"), float: (6, "f")}
@@ -92,9 +93,5 @@ def write_gguf(
     stream.write(header(metadata, specs))
     for name, (type_, shape) in specs.items():
         size = nbytes(type_, shape)
-        written = 0
-        for piece in make(name):
-            written += stream.write(np.ascontiguousarray(piece).data)
-        if written != size:
-            raise ValueError(f"{name} must be {size} bytes, got {written}")
+        write_pieces(stream, name, make(name), size)
         stream.write(bytes(-size % ALIGNMENT))

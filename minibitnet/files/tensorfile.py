@@ -38,7 +38,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,10 +166,15 @@ def write_tensors(
     with file.open("wb") as stream:
         stream.write(header(specs))
         for name in in_file_order(specs):
-            written = 0
-            for piece in make(name):
-                written += stream.write(np.ascontiguousarray(piece).data)
-            if written != specs[name].nbytes:
-                raise ValueError(
-                    f"{name} must be {specs[name].nbytes} bytes, got {written}"
-                )
+            write_pieces(stream, name, make(name), specs[name].nbytes)
+
+
+def write_pieces(
+    stream: BinaryIO, name: str, pieces: Iterable[NDArray[Any]], size: int
+) -> None:
+    """Write an array piece by piece; a ValueError if it is not of that many bytes."""
+    written = 0
+    for piece in pieces:
+        written += stream.write(np.ascontiguousarray(piece).data)
+    if written != size:
+        raise ValueError(f"{name} must be {size} bytes, got {written}")

@@ -86,19 +86,33 @@ LAYOUTS = {
     "packed": Layout(
         pack_rows_in_quarters, unpack_rows_in_quarters, 2.0, (1, 1), "safetensors"
     ),
-    "i2_s": Layout(i2_s.pack, i2_s.unpack, 2.0, (1, 128), "GGUF of bitnet.cpp"),
-    "i2_s_arm": Layout(i2_s.pack_arm, i2_s.unpack_arm, 2.0, (1, 64), "the same, ARM"),
-    "i2_s_rows": Layout(i2_s.pack_rows, i2_s.unpack_rows, 2.0, (4, 1), "the same, x86"),
+    "i2_s": Layout(
+        i2_s.pack, i2_s.unpack, i2_s.BITS_PER_WEIGHT, (1, 128), "GGUF of bitnet.cpp"
+    ),
+    "i2_s_arm": Layout(
+        i2_s.pack_arm, i2_s.unpack_arm, i2_s.BITS_PER_WEIGHT, (1, 64), "the same, ARM"
+    ),
+    "i2_s_rows": Layout(
+        i2_s.pack_rows, i2_s.unpack_rows, i2_s.BITS_PER_WEIGHT, (4, 1), "the same, x86"
+    ),
     "tq2_0": Layout(
         tq2_0.pack, tq2_0.unpack, tq2_0.BITS_PER_WEIGHT, (1, 256), "GGUF of llama.cpp"
     ),
     "tq1_0": Layout(
         tq1_0.pack, tq1_0.unpack, tq1_0.BITS_PER_WEIGHT, (1, 256), "GGUF of llama.cpp"
     ),
-    "tl1": Layout(tl1.pack, tl1.unpack, 2.0, (1, 4), "bitnet.cpp on ARM, untiled"),
+    "tl1": Layout(
+        tl1.pack, tl1.unpack, tl1.BITS_PER_WEIGHT, (1, 4), "bitnet.cpp on ARM, untiled"
+    ),
     "tl2": Layout(
         tl2.pack, tl2.unpack, tl2.BITS_PER_WEIGHT, (1, 4), "bitnet.cpp on x86, untiled"
     ),
-    "gpu_int2": Layout(gpu_int2.pack, gpu_int2.unpack, 2.0, (16, 32), "BitNet's GPU"),
-    "base3": Layout(base3.pack, base3.unpack, 1.6, (1, 1), "nowhere"),
+    "gpu_int2": Layout(
+        gpu_int2.pack,
+        gpu_int2.unpack,
+        gpu_int2.BITS_PER_WEIGHT,
+        (16, 32),
+        "BitNet's GPU",
+    ),
+    "base3": Layout(base3.pack, base3.unpack, base3.BITS_PER_WEIGHT, (1, 1), "nowhere"),
 }

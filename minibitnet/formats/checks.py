@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.arrays import I8, U8
+from minibitnet.packing import check_codes
 
 
 def to_stored(w_codes: I8) -> U8:
@@ -23,10 +24,7 @@ def to_stored(w_codes: I8) -> U8:
 
     w_codes (M, N) -> stored (M, N)
     """
-    if w_codes.size and (w_codes.min() < -1 or w_codes.max() > 1):
-        raise ValueError(
-            f"w_codes must be -1, 0 or +1, got {w_codes.min()} to {w_codes.max()}"
-        )
+    check_codes(w_codes)
     return (w_codes + np.int8(1)).astype(np.uint8)
 
 

@@ -33,7 +33,8 @@ from minibitnet.files.published import CONFIG
 from minibitnet.files.tensorfile import WEIGHTS, write_tensors
 from minibitnet.files.tensorheader import Spec
 from minibitnet.golden.draws import draw
-from minibitnet.text.tokenizerfile import FLAGS, LETTERS, PRE_TOKENIZER
+from minibitnet.text.tokenizerfile import LETTERS
+from minibitnet.text.tokenizerpage import tokenizer_page
 from minibitnet.tokenizer import BEGIN_OF_TEXT, CHAT_TEMPLATE, END_OF_TEXT, END_OF_TURN
 from minibitnet.weights import ATTN_NORM, is_norm
 
@@ -115,44 +116,7 @@ def random_array(name: str, spec: Spec, seed: int) -> NDArray[Any]:
 
 def tokenizer() -> dict[str, Any]:
     """What tokenizer.json says."""
-    added = [
-        {"id": BOS + i, "content": content, **FLAGS, "special": True}
-        for i, content in enumerate(SPECIAL)
-    ]
-    begin = {"id": BEGIN_OF_TEXT, "ids": [BOS], "tokens": [BEGIN_OF_TEXT]}
-    parts = [
-        {"SpecialToken": {"id": BEGIN_OF_TEXT, "type_id": 0}},
-        {"Sequence": {"id": "A", "type_id": 0}},
-    ]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": None,
-        "pre_tokenizer": PRE_TOKENIZER,
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": parts,
-            "pair": [*parts, {"Sequence": {"id": "B", "type_id": 1}}],
-            "special_tokens": {BEGIN_OF_TEXT: begin},
-        },
-        "decoder": {
-            "type": "ByteLevel",
-            "add_prefix_space": True,
-            "trim_offsets": True,
-            "use_regex": True,
-        },
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": True,
-            "vocab": {token: i for i, token in enumerate(TOKENS)},
-            "merges": [list(pair) for pair in MERGES],
-        },
-    }
+    added = [(BOS + i, content, True) for i, content in enumerate(SPECIAL)]
+    vocabulary = {token: i for i, token in enumerate(TOKENS)}
+    merges = [list(pair) for pair in MERGES]
+    return tokenizer_page(vocabulary, merges, added, (BOS, BEGIN_OF_TEXT))

@@ -6,6 +6,7 @@ for whatever people write.
 
 In this order
     `tokenizerfile`  tokenizer.json as byte-pair encoding
+    `tokenizerpage`  and such a file written
     `library`        the tokenizers library behind the methods of `BPE`
     `streaming`      the text of tokens as they come
     `controltokens`  the template writes them, and a message cannot

@@ -9,9 +9,10 @@ import pytest
 
 import minibitnet as mb
 from minibitnet import bf16
-from minibitnet.checkpoint.gguftokenizer import read_tokenizer
+from minibitnet.checkpoint.gguftokenizer import make_tokenizer
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.checkpoint.synth import write_checkpoint
+from minibitnet.files.gguf import read_gguf
 from minibitnet.files.ggufwriter import Spec, write_gguf
 from minibitnet.files.published import CONFIG
 from minibitnet.formats import LAYOUTS
@@ -261,7 +262,7 @@ def built_in_metadata(**change):
 def read(tmp_path, metadata):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mb.CheckpointWarning)
-        return read_tokenizer(write(tmp_path / "t.gguf", metadata, {}))
+        return make_tokenizer(read_gguf(write(tmp_path / "t.gguf", metadata, {})))
 
 
 def test_the_tokenizer_of_the_file_is_that_of_the_directory(tmp_path):
@@ -318,7 +319,7 @@ def test_what_was_assumed_is_said(tmp_path, directory):
         mb.load(file)
     file = write(tmp_path / "t.gguf", built_in_metadata(), {})
     with pytest.warns(mb.CheckpointWarning, match="the file's is a placeholder"):
-        read_tokenizer(file)
+        make_tokenizer(read_gguf(file))
 
 
 def test_a_directory_with_a_gguf_file_means_the_file(tmp_path, directory):
