@@ -103,15 +103,17 @@ def attend(q: F32, keys: F32, values: F32) -> F32:
     T, H, d = q.shape
     G, S, d = keys.shape
     attn = np.empty((T, G, H // G, d), np.float32)
-    queries = q.reshape(T, G, H // G, d).astype(np.float64)
+    queries = q.reshape(T, G, H // G, d, 1).astype(np.float64)
 
     def work(first: int, last: int) -> None:
         k, v = np.empty((2, S, d))  # float64, used again for each group
         for g in range(first, last):
             k[:], v[:] = keys[g], values[g]
             for t, end in enumerate(range(S - T + 1, S + 1)):  # the token sees s < end
-                weights = softmax(queries[t, g] @ k[:end].T * d**-0.5)  # (H // G, end)
-                attn[t, g] = weights @ v[:end]  # rounded to float32 here, once
+                # A vector for each head: BLAS copies matrices before it multiplies.
+                scores = (k[:end] @ queries[t, g])[..., 0]  # (H // G, end)
+                sums = softmax(scores * d**-0.5)[:, None] @ v[:end]
+                attn[t, g] = sums[:, 0]  # rounded to float32 here, once
 
     split(work, G, WORTH // (S * d))
     return attn.reshape(T, H, d)
