@@ -13,6 +13,9 @@ from minibitnet.cli import main
 
 shapes.hold_the_package()  # before any test takes a function from it
 
+# What a shell starts in the background ignores Ctrl-C, and so does all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A slow machine is no mistake. All else stays as it is, under CI as elsewhere.
 settings.register_profile("patient", parent=settings.default, deadline=None)
 settings.load_profile("patient")
