@@ -4,9 +4,9 @@ Random weights in the shapes of 2B4T, several copies so that no cache holds them
 
     python benchmarks/roads_not_taken.py
 
-Three tables: how many weights an index of `minibitnet.kernels.lookup` stands for; the
-product of one token by the share of activations that are not zero, which is where
-``auto`` changes over; and two ways to widen the bfloat16 head.
+How many weights an index of `minibitnet.kernels.lookup` stands for; the product of one
+token by the share of activations that are not zero, which is where ``auto`` changes
+over; two ways to widen the bfloat16 head; and three tokens in one float64.
 """
 
 import time
@@ -132,6 +132,54 @@ def compare_heads():
     print(f"by halves: {clock(partial(project_halves, x), [bits]):.0f}")
 
 
+DIGIT = 2.0**18  # three sums below 2**17 are the digits of a number below 2**53
+
+
+def three_in_one(x_codes, packed):
+    """The product through float64, x1 + x2 * DIGIT + x3 * DIGIT**2 for three tokens.
+
+    Exact while no token's codes add up to more than 131,000 in magnitude.
+    """
+    (T, N), R = x_codes.shape, len(packed)
+    thirds = -(-T // 3)
+    x = np.zeros((3, thirds, N))
+    x.reshape(-1, N)[:T] = x_codes
+    x = x[0] + x[1] * DIGIT + x[2] * DIGIT**2
+    acc = np.empty((3, thirds, 4, R), np.int32)
+    rows = min(R, -(-blas.BLOCK // 2 // N))
+    weights_of_byte = blas.WEIGHTS_OF_BYTE.astype(np.float64)
+
+    def work(first, last):
+        for start in range(first, last, rows):
+            block = slice(start, min(start + rows, last))
+            weights = weights_of_byte.take(packed[block].T, axis=0)  # (N, r, 4)
+            sums = x @ weights.reshape(N, -1)
+            for place in (2, 1):
+                digit = np.rint(sums / DIGIT**place)
+                sums -= digit * DIGIT**place
+                acc[place, :, :, block] = digit.reshape(thirds, -1, 4).swapaxes(1, 2)
+            acc[0, :, :, block] = sums.reshape(thirds, -1, 4).swapaxes(1, 2)
+
+    split(work, R)
+    return acc.reshape(3 * thirds, 4 * R)[:T]
+
+
+def compare_three():
+    print("\nprefill, all products of a layer, ms\n")
+    print("| tokens | float32 | three tokens in a float64 |")
+    for T in (16, 64, 256, 512):
+        cells = [0.0, 0.0]
+        for M, N in SHAPES.values():
+            p = random_packed(M, N)
+            size = 33 if N == 2560 else 4  # behind squared ReLU most codes are small
+            normal = rng.standard_normal((T, N)) * size
+            x_codes = np.clip(np.rint(normal), -128, 127).astype(np.int8)
+            ways = [partial(way, x_codes) for way in (blas.blas_matmul, three_in_one)]
+            np.testing.assert_array_equal(ways[0](p), ways[1](p))
+            cells = [ms + clock(way, [p]) for ms, way in zip(cells, ways, strict=True)]
+        print(f"| {T} |", " | ".join(f"{ms:.0f}" for ms in cells), "|")
+
+
 if __name__ == "__main__":
     threads = count_threads(None)
     print(threads, "threads")
@@ -139,3 +187,4 @@ if __name__ == "__main__":
         compare_groups()
         compare_zeros()
         compare_heads()
+        compare_three()
