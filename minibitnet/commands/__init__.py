@@ -11,6 +11,7 @@ In this order
     `synth`     write a random checkpoint in the real layout
     `trace`     write every array of a forward pass
     `compare`   two traces: where they part first
+    `fingerprint`  what a model computes, in kilobytes
     `vectors`   write the test vectors for ports
     `conform`   the answers of a port against them
     `train`     train a small ternary model on text files

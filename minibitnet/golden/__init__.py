@@ -11,6 +11,11 @@ Two programs side by side
     `judge`       whether a difference is a mistake, or only another arithmetic
     `compare`     two traces: where they part first, and what that is
 
+Fingerprints
+    `fingerprints`     what a model computes, in kilobytes
+    `fingerprintfile`  written and read
+    `matching`         where a model is another than a fingerprint says
+
 Test vectors
     `draws`       random numbers that any language can draw
     `quirky`      small models in which nothing is what one takes for granted
