@@ -1,19 +1,22 @@
-"""Whether all is well here: versions, arithmetic, and the real weights."""
+"""Whether all is well here: versions, arithmetic, and a model's weights."""
 
 import argparse
 import os
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 
 from minibitnet.checkpoint import find_directory, load
 from minibitnet.commands.options import filled
 from minibitnet.commands.streams import print_json, visible
+from minibitnet.golden.fingerprintfile import find_fingerprint
 from minibitnet.golden.selftest import (
     Check,
     check_answers,
+    check_fingerprint,
     check_hashes,
     check_model,
     check_products,
@@ -36,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=filled,
         metavar="DIR_OR_ID",
-        help="check this copy of 2B4T's real weights too",
+        help="check this model too: by its fingerprint (fingerprint.json), and "
+        "without one as a copy of 2B4T's real weights",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -62,9 +66,17 @@ def all_checks(model: str | None) -> Iterator[Check]:
     yield check_products()
     yield check_model()
     if model is not None:
-        directory = find_directory(model)
-        yield from check_hashes(directory)
-        yield from check_answers(*load(directory))
+        yield from check_weights(find_directory(model))
+
+
+def check_weights(where: Path) -> Iterator[Check]:
+    """Whether a model is the one of its fingerprint, or else 2B4T."""
+    fingerprint = find_fingerprint(where)
+    if fingerprint is not None:
+        yield from check_fingerprint(fingerprint, *load(where))
+    else:
+        yield from check_hashes(where)
+        yield from check_answers(*load(where))
 
 
 def describe_machine() -> dict[str, str]:

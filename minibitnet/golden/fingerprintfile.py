@@ -15,12 +15,13 @@ Examples
 """
 
 import json
-import math
 import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from minibitnet.config import Config
 from minibitnet.files.jsonfile import LARGEST_COUNT, Keys, read_json
@@ -39,6 +40,7 @@ from minibitnet.golden.names import CONTRACT
 
 FILE = "fingerprint.json"  # beside a model
 LARGEST = 2**24  # bytes of a file
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
 LIST = re.compile(r"\[[^][{}]*\]")
 HASH, ROW = re.compile(r"[0-9a-f]{64}"), re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 HEADS = {"format": FORMAT, "version": VERSION, "contract": CONTRACT}
@@ -80,8 +82,8 @@ def is_whole(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number, and finite."""
-    return is_whole(value) or type(value) is float and math.isfinite(value)
+    """Whether it is a number that float32 has."""
+    return is_whole(value) or type(value) is float and abs(value) <= LARGEST_FLOAT
 
 
 def is_list(value: Any, of: Callable[[Any], bool], least: int, most: int) -> bool:

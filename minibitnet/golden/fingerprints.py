@@ -132,7 +132,15 @@ def fingerprint(model: Model, ids: Sequence[int], text: str | None = None) -> En
 
 def as_json(config: Config) -> Entry:
     """The numbers of a model as JSON has them."""
-    return vars(config) | {"eos_token_ids": [*config.eos_token_ids]}
+    return in_float32(vars(config) | {"eos_token_ids": [*config.eos_token_ids]})
+
+
+def in_float32(numbers: Entry) -> Entry:
+    """The same numbers, floats as float32: a GGUF file has eps only so exactly."""
+    return {
+        key: fewest_digits(np.float32(value)) if isinstance(value, float) else value
+        for key, value in numbers.items()
+    }
 
 
 def describe_weights(model: Model) -> Iterator[tuple[str, Entry]]:

@@ -25,7 +25,7 @@ found 1.001')
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from minibitnet.golden.fingerprints import Entry, as_json, fingerprint
+from minibitnet.golden.fingerprints import Entry, as_json, fingerprint, in_float32
 from minibitnet.model import Model
 from minibitnet.tokenizer import Tokenizer
 
@@ -41,13 +41,16 @@ class Part(NamedTuple):
     differ: int
     first: str  # difference, in words; "" if there is none
 
+    @property
+    def detail(self) -> str:
+        """Whether it is the same, and where not."""
+        if not self.differ:
+            return f"equal ({self.compared})"
+        return f"{self.differ} of {self.compared} differ, first {self.first}"
+
     def line(self) -> str:
         """For people to read."""
-        if not self.differ:
-            return f"{self.name}: equal ({self.compared})"
-        return (
-            f"{self.name}: {self.differ} of {self.compared} differ, first {self.first}"
-        )
+        return f"{self.name}: {self.detail}"
 
 
 def match(expected: Entry, model: Model, tokenizer: Tokenizer | None) -> list[Part]:
@@ -55,10 +58,10 @@ def match(expected: Entry, model: Model, tokenizer: Tokenizer | None) -> list[Pa
 
     Raises ValueError if the model cannot read the ids.
     """
-    numbers = as_json(model.config)
-    parts = [compare("config", expected["config"], numbers)]
+    numbers, right = as_json(model.config), in_float32(expected["config"])
+    parts = [compare("config", right, numbers)]
     computed_with = numbers.keys() - {*NOT_COMPUTED_WITH}
-    if any(numbers[key] != expected["config"][key] for key in computed_with):
+    if any(numbers[key] != right[key] for key in computed_with):
         return parts
     ids, text = expected["ids"], expected["text"]
     if tokenizer is not None and text is not None:

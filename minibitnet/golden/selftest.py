@@ -4,7 +4,7 @@ Two things may go wrong on somebody else's machine. NumPy or its BLAS may comput
 otherwise than this package takes for granted: so every kernel multiplies the largest
 numbers there can be, and a small model is run by each. And the weights may not be those
 that were published: so the files are compared by their hashes, and the model's answers
-with those on record.
+with those on record. Of another model a fingerprint says what it should compute.
 
 Notes
 -----
@@ -36,6 +36,8 @@ from minibitnet.files import published
 from minibitnet.files.jsonfile import CheckpointError, regular_file
 from minibitnet.files.progress import progress_bar
 from minibitnet.files.tensorfile import WEIGHTS
+from minibitnet.golden.fingerprintfile import read_fingerprint
+from minibitnet.golden.matching import match
 from minibitnet.kernels import KERNELS
 from minibitnet.model import Model, forward
 from minibitnet.packing import pack
@@ -134,6 +136,16 @@ def check_answers(model: Model, tokenizer: Tokenizer | None) -> list[Check]:
         same = text.strip() == published.GREEDY_ANSWER
         checks.append(Check("greedy answer", same, repr(text)))
     return checks
+
+
+def check_fingerprint(
+    file: Path, model: Model, tokenizer: Tokenizer | None
+) -> list[Check]:
+    """Whether the model computes what a fingerprint says, part by part."""
+    return [
+        Check(f"fingerprint, {part.name}", not part.differ, part.detail)
+        for part in match(read_fingerprint(file), model, tokenizer)
+    ]
 
 
 def compare(name: str, found: F32, expected: Sequence[float], limit: float) -> Check:
