@@ -12,6 +12,7 @@ In this order
     `trace`     write every array of a forward pass
     `compare`   two traces: where they part first
     `fingerprint`  what a model computes, in kilobytes
+    `precision`  how far apart right programs are
     `vectors`   write the test vectors for ports
     `conform`   the answers of a port against them
     `train`     train a small ternary model on text files

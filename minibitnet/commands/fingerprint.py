@@ -15,8 +15,10 @@ from minibitnet.stories import BUILT_IN
 from minibitnet.tokenizer import Tokenizer
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``minibitnet fingerprint`` takes."""
+def add_what_to_read(
+    parser: argparse.ArgumentParser,
+) -> argparse._MutuallyExclusiveGroup:
+    """Which model, and what it reads."""
     parser.add_argument(
         "model",
         nargs="?",
@@ -32,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--ids", type=parse_ids, metavar="IDS", help="token ids to read, as 1,2,3"
     )
+    return what
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``minibitnet fingerprint`` takes."""
+    what = add_what_to_read(parser)
     what.add_argument(
         "--check",
         type=Path,

@@ -29,6 +29,10 @@ Test vectors
     `report`      levels, counts, the first difference
     `conform`     how far a port agrees with the vectors
 
+Other arithmetics
+    `rungs`      the page in float32 and bfloat16
+    `precision`  how far apart right programs are
+
 Known bugs
     `zoo`         forty ways to get it wrong
     `port`        a port run on a model

@@ -147,9 +147,7 @@ def test_a_model_without_tokenizer_reads_ids_spread_over_the_vocabulary(checkpoi
 
 
 def test_too_many_tokens_are_refused(model):
-    with pytest.raises(
-        ValueError, match="ids must be at most 64 for a fingerprint, got 65"
-    ):
+    with pytest.raises(ValueError, match="ids must be at most 64 .*, got 65"):
         fingerprint(model, [1] * 65)
     with pytest.raises(ValueError, match="ids must be at least one"):
         fingerprint(model, [])

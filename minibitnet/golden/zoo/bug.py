@@ -9,7 +9,8 @@ Notes
 -----
 A bug of the tokenizer changes `minibitnet.bpe` in the same way. A text that does not
 stand there exactly once is refused, so that the zoo cannot fall behind the page. Two
-bugs in one port are two changes, one after the other.
+bugs in one port are two changes, one after the other. Another arithmetic is made of the
+page in the same way, and is no bug (`minibitnet.golden.precision`).
 
 Examples
 --------
@@ -32,10 +33,20 @@ import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from minibitnet import bpe, one_page
 
 SOURCES = {module.__name__: module for module in (one_page, bpe)}
+
+
+class Change(NamedTuple):
+    """What the page says, and what another program says there, right or wrong."""
+
+    name: str
+    right: str  # what the page says
+    wrong: str  # what the other says
+    module: str = one_page.__name__
 
 
 @dataclass(frozen=True)
@@ -50,45 +61,45 @@ class Bug:
     first_stage: str  # the first to differ, in a layer without its "layers.L."; or
     # "ids" if it is the tokenizer's, "generate" if only the length of a text differs
     look_for: str  # what to look for in the port
-    module: str = "minibitnet.one_page"  # where the text stands
+    module: str = one_page.__name__  # where the text stands
 
 
-def mutate(*bugs: Bug) -> ModuleType:
-    """A port: the module of the bugs, as a module of its own that has them.
+def mutate(*changes: Bug | Change) -> ModuleType:
+    """A port: the module of the changes, as a module of its own that has them.
 
     Parameters
     ----------
-    *bugs : Bug
+    *changes : Bug or Change
         All of one module. With none at all it is the page.
 
     Raises
     ------
     ValueError
-        If what a bug changes does not stand there exactly once.
+        If what is to be changed does not stand there exactly once.
     """
-    [module] = {bug.module for bug in bugs} or {one_page.__name__}
+    [module] = {change.module for change in changes} or {one_page.__name__}
     source = inspect.getsource(SOURCES[module])
-    for bug in bugs:
-        check_once(bug, source)
-        source = source.replace(bug.right, bug.wrong)
-    port = ModuleType(" and ".join(bug.name for bug in bugs) or "page")
+    for change in changes:
+        check_once(change, source)
+        source = source.replace(change.right, change.wrong)
+    port = ModuleType(" and ".join(change.name for change in changes) or "page")
     exec(compile(source, f"<{port.__name__}>", "exec"), vars(port))
     return port
 
 
-def check_once(bug: Bug, source: str) -> None:
-    """Refuse a bug whose text does not stand in a source exactly once."""
-    if (n := source.count(bug.right)) != 1:
-        file = file_of(bug).name
+def check_once(change: Bug | Change, source: str) -> None:
+    """Refuse a change of a text that does not stand in a source exactly once."""
+    if (n := source.count(change.right)) != 1:
+        file = file_of(change).name
         raise ValueError(
-            f"{bug.name}: expected its text once in {file}, found it {n} times: "
-            f"{bug.right!r}"
+            f"{change.name}: expected its text once in {file}, found it {n} times: "
+            f"{change.right!r}"
         )
 
 
-def file_of(bug: Bug) -> Path:
-    """The file in which the text of a bug stands."""
-    return Path(inspect.getfile(SOURCES[bug.module]))
+def file_of(change: Bug | Change) -> Path:
+    """The file in which a text to be changed stands."""
+    return Path(inspect.getfile(SOURCES[change.module]))
 
 
 def diff(bug: Bug) -> tuple[int, list[str], list[str]]:
