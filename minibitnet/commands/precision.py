@@ -1,4 +1,4 @@
-"""How far apart right programs are: the model in float32 and bfloat16, stage by stage."""
+"""How far apart right programs are: one model in three arithmetics, by stage."""
 
 import argparse
 from collections.abc import Iterator, Sequence
