@@ -5,8 +5,8 @@ From the directory that ``minibitnet train`` made, and the text it was judged by
     pip install '.[notebooks]'
     python tools/write_model_card.py TRAINED judge.txt minibitnet/stories
 
-It copies the packed model, thins the log out, draws the curve, and computes every
-number of the card. The samples are the first ones, by seeds 0, 1, 2: none is picked.
+It copies the packed model, makes its fingerprint, thins the log out, draws the curve,
+and computes every number of the card. The samples are the first ones, by seeds 0, 1, 2: none is picked.
 """
 
 import json
@@ -21,6 +21,8 @@ import minibitnet as mb
 from minibitnet.commands.train import LOG
 from minibitnet.evaluation.costs import count_weights
 from minibitnet.evaluation.score import bits_per_byte
+from minibitnet.golden.fingerprintfile import FILE, to_json
+from minibitnet.golden.fingerprints import choose_ids, fingerprint
 from minibitnet.training.texts import read_documents
 
 FILES = (
@@ -104,6 +106,8 @@ def main(trained, judge_file, out):
     reports = thin(trained / LOG, out / "training.jsonl")
     draw(reports, out / "training.png")
     model, tokenizer = mb.load(out)
+    made = to_json(fingerprint(model, *choose_ids(model, tokenizer)))
+    (out / FILE).write_text(made)
     judge = read_documents([judge_file])
     cost = bits_per_byte(model, tokenizer, judge)
     zeros = [shares[1] for shares in reports[-1]["codes"].values()]

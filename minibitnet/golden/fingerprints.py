@@ -28,7 +28,7 @@ A fingerprint is a JSON object. A program in any language can make it, or any pa
 
 Bytes are little-endian: int8 codes, int32 sums, float32 scales and values. Codes are
 hashed as numbers, whatever packed them, so that a GGUF file of the same codes has the
-same hashes; its scales may be others (`minibitnet.checkpoint.fromgguf`). 16 hexadecimal
+same hashes; if its scales were rounded otherwise, they are told apart. 16 hexadecimal
 digits are 64 bits, as in the manifest of the test vectors: enough to tell mistakes
 from right numbers, though not to withstand somebody who looks for a second row with
 the same digits. The hashes of weights are whole.
