@@ -6,7 +6,8 @@ From the directory that ``minibitnet train`` made, and the text it was judged by
     python tools/write_model_card.py TRAINED judge.txt minibitnet/stories
 
 It copies the packed model, makes its fingerprint, thins the log out, draws the curve,
-and computes every number of the card. The samples are the first ones, by seeds 0, 1, 2: none is picked.
+and computes every number of the card. The samples are the first ones, by seeds 0, 1, 2:
+none is picked.
 """
 
 import json

@@ -1,13 +1,14 @@
 r"""Fingerprints: what a model computes, in kilobytes, for others to check against.
 
-The weights of 2B4T are 1.2 GB, and the arrays of one forward pass are many times as
-many numbers as anybody wants to publish. Their hashes are not. Whoever has the real
-weights makes a fingerprint once; whoever has another copy, another file format, machine
-or program makes the same fingerprint, or sees where it first becomes another.
+The weights of 2B4T are 1.2 GB, and a forward pass of a few tokens makes millions of
+numbers of them. Nobody publishes these; their hashes fit in a small file. Whoever has
+the real weights makes it once. Whoever has another copy, another file format, machine
+or program makes the same fingerprint, or sees where it first becomes another
+(`minibitnet.golden.matching`).
 
 Notes
 -----
-A fingerprint is a JSON object. A program in any language can make it, or any part::
+A fingerprint is a JSON object, which a program in any language can make::
 
     format, version   "minibitnet fingerprint", 1
     contract          of the numbers, 2 (README, "Exact in what sense")
