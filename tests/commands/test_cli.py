@@ -117,7 +117,7 @@ def test_every_command_has_its_line_in_the_help_and_the_table(capsys):
     assert set(listed) == modules
     assert [*cli.COMMANDS, "options", "streams"] == listed
     for name in cli.COMMANDS:
-        assert re.search(rf"^ +{name} +\w+", out, re.MULTILINE)
+        assert re.search(rf"^ +{name}\s+\w+", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
