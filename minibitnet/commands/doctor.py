@@ -16,6 +16,7 @@ from minibitnet.golden.fingerprintfile import find_fingerprint
 from minibitnet.golden.selftest import (
     Check,
     check_answers,
+    check_built_in,
     check_fingerprint,
     check_hashes,
     check_model,
@@ -65,6 +66,7 @@ def all_checks(model: str | None) -> Iterator[Check]:
     """Look at one thing after another."""
     yield check_products()
     yield check_model()
+    yield check_built_in()
     if model is not None:
         yield from check_weights(find_directory(model))
 

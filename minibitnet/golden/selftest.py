@@ -2,7 +2,8 @@
 
 Two things may go wrong on somebody else's machine. NumPy or its BLAS may compute
 otherwise than this package takes for granted: so every kernel multiplies the largest
-numbers there can be, and a small model is run by each. And the weights may not be those
+numbers there can be, a small model is run by each, and the built-in one must compute
+what it computed elsewhere. And the weights may not be those
 that were published: so the files are compared by their hashes, and the model's answers
 with those on record. Of another model a fingerprint says what it should compute.
 
@@ -36,11 +37,12 @@ from minibitnet.files import published
 from minibitnet.files.jsonfile import CheckpointError, regular_file
 from minibitnet.files.progress import progress_bar
 from minibitnet.files.tensorfile import WEIGHTS
-from minibitnet.golden.fingerprintfile import read_fingerprint
+from minibitnet.golden.fingerprintfile import FILE, read_fingerprint
 from minibitnet.golden.matching import match
 from minibitnet.kernels import KERNELS
 from minibitnet.model import Model, forward
 from minibitnet.packing import pack
+from minibitnet.stories import BUILT_IN
 from minibitnet.tokenizer import Tokenizer
 
 MEAN_LIMIT = 0.5  # on the mean of a position's logits
@@ -89,6 +91,15 @@ def check_model() -> Check:
     other = [k for k in KERNELS if not np.array_equal(logits[k], logits["masks"])]
     found = f"differ from masks: {', '.join(other)}" if other else ", ".join(KERNELS)
     return Check("a small model says the same", not other, found)
+
+
+def check_built_in() -> Check:
+    """Whether the built-in model computes here what its fingerprint says."""
+    file = BUILT_IN / FILE
+    parts = check_fingerprint(file, *load(BUILT_IN))
+    wrong = [f"{part.name}: {part.detail}" for part in parts if not part.passed]
+    found = wrong[0] if wrong else f"all {len(parts)} parts of its fingerprint"
+    return Check("the built-in model says the same", not wrong, found)
 
 
 def check_hashes(directory: Path) -> list[Check]:

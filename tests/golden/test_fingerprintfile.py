@@ -53,6 +53,8 @@ def with_other(made, path, other):
 
 def test_any_other_kind_of_value_is_refused_by_its_key(file, made):
     seen = 0
+    few = {part: dict([*made[part].items()][:6]) for part in ("weights", "stages")}
+    made = made | few  # of each kind some
     for path in places(made):
         if not path or path[0] in ("format", "version", "contract"):
             continue
@@ -65,7 +67,7 @@ def test_any_other_kind_of_value_is_refused_by_its_key(file, made):
                 read_fingerprint(file)
             assert str(error.value).startswith(f"{file}: {path[0]}: expected ")
             seen += 1
-    assert seen > 1000
+    assert seen > 500
 
 
 @pytest.mark.parametrize(

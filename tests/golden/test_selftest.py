@@ -8,7 +8,9 @@ from minibitnet.config import Config
 from minibitnet.files import published
 from minibitnet.golden import selftest
 from minibitnet.golden.selftest import (
+    Check,
     check_answers,
+    check_built_in,
     check_hashes,
     check_model,
     check_products,
@@ -22,6 +24,15 @@ def test_all_is_well_here():
     for check in (check_products(), check_model()):
         assert check.passed
         assert check.line().startswith(f"ok    {check.name}: auto, masks")
+
+
+def test_the_built_in_model_computes_what_its_fingerprint_says(monkeypatch):
+    line = "ok    the built-in model says the same: all 6 parts of its fingerprint"
+    assert check_built_in().line() == line
+    found = [Check("a", True, "b"), Check("fingerprint, c", False, "d")]
+    monkeypatch.setattr(selftest, "check_fingerprint", lambda *_: found)
+    line = "FAIL  the built-in model says the same: fingerprint, c: d"
+    assert check_built_in().line() == line
 
 
 def test_a_kernel_that_is_wrong_is_found(monkeypatch):

@@ -82,7 +82,8 @@ def mutate(*changes: Bug | Change) -> ModuleType:
     for change in changes:
         check_once(change, source)
         source = source.replace(change.right, change.wrong)
-    port = ModuleType(" and ".join(change.name for change in changes) or "page")
+    names = dict.fromkeys(change.name for change in changes)
+    port = ModuleType(" and ".join(names) or "page")
     exec(compile(source, f"<{port.__name__}>", "exec"), vars(port))
     return port
 
