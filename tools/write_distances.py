@@ -64,7 +64,7 @@ difference in parts of the length of the right array; in the first layer and in 
 HELD = """## Held to transformers
 
 [tools/record_precision.py](tools/record_precision.py) recorded what transformers 5.23 computes (eager attention, torch 2.13 on a CPU). In bfloat16 the
-changed page has its very bits after every layer, and with any one of the changes left out it has not. In float32 what remains is the
+changed page has its very bits after every layer, and with any one of the changes before the logits left out it has not. In float32 what remains is the
 order of sums, up to where a code differs:
 """
 FOLLOWS = """## What follows for a port
