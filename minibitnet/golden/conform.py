@@ -7,7 +7,7 @@ it is, both numbers, and what kind of difference it looks like.
 
 Notes
 -----
-The levels, each of which counts only if those before it are reached::
+The levels, in this order::
 
     tokens        text to ids and back
     shapes        every answer has the size that it must have
@@ -17,9 +17,10 @@ The levels, each of which counts only if those before it are reached::
     logits        and the token that they choose
     greedy text   two hundred tokens
 
-A level is reached when all its vectors are answered and right. Integers are equal or
-wrong. Floats are equal too, but for those that the manifest gives a tolerance, with its
-reason.
+A level is right when all its arrays are, of the operations that the port attempted; it
+is reached when nothing before it is wrong or missing in part. A level of which nothing
+was attempted is passed over, and the report says so. Integers are equal or wrong.
+Floats are equal too, but for those that the manifest gives a tolerance, with its reason.
 
 Examples
 --------
@@ -36,7 +37,7 @@ name. This one rounds halves away from zero:
 (False, 'only at ties: halves are rounded otherwise than to the even one')
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from minibitnet.files.jsonfile import read_json
 from minibitnet.golden.operations import OPERATIONS, locate
 from minibitnet.golden.patterns import name_pattern
 from minibitnet.golden.report import Outcome, Report
+from minibitnet.golden.traces import read_trace
 from minibitnet.golden.vectors import sha256
 from minibitnet.golden.vectorset import (
     Entry,
@@ -81,10 +83,7 @@ def conform(functions: Functions, vectors: str | Path | None = None) -> Report:
     ValueError
         If there is no such operation, or the set of vectors is not whole.
     """
-    if unknown := sorted(functions.keys() - OPERATIONS.keys()):
-        raise ValueError(
-            f"functions must be of {', '.join(OPERATIONS)}, got {', '.join(unknown)}"
-        )
+    check_operations(functions)
     outcomes: list[Outcome] = []
     with open_set(vectors) as tested:
         for vector in in_order(tested):
@@ -92,6 +91,15 @@ def conform(functions: Functions, vectors: str | Path | None = None) -> Report:
                 function = functions[vector["operation"]]
                 outcomes += call(function, vector, tested)
     return Report(outcomes)
+
+
+def check_operations(operations: Collection[str]) -> None:
+    """Refuse what is no operation."""
+    if unknown := sorted({*operations} - OPERATIONS.keys()):
+        raise ValueError(
+            f"operations must be of {', '.join(OPERATIONS)}, "
+            f"got {ascii(', '.join(unknown)):.80}"
+        )
 
 
 def call(
@@ -137,22 +145,33 @@ def as_written(value: Any, entry: Entry) -> Array:
     return there if np.array_equal(there, array) else array
 
 
-def conform_files(port: str | Path, vectors: str | Path | None = None) -> Report:
-    """Compare the files that a port wrote; what it did not write is missing."""
+def conform_files(
+    port: str | Path,
+    vectors: str | Path | None = None,
+    operations: Collection[str] = OPERATIONS,
+) -> Report:
+    """Compare the files that a port wrote; what it did not write is missing.
+
+    Raises ValueError if there is no such directory or operation.
+    """
     port = Path(port)
+    check_operations(operations)
     if not port.is_dir():
         raise ValueError(f"{port}: expected a directory of answers, found none")
     about = read_json(port / "port.json") if (port / "port.json").exists() else {}
     name = " ".join(str(about[key]) for key in ("program", "version") if key in about)
     with open_set(vectors) as tested:
         outcomes = [
-            judge_file(port, vector, name, tested)
+            outcome
             for vector in in_order(tested)
-            for name in vector["outputs"]
+            if vector["operation"] in operations
+            for outcome in judge_files(port, vector, tested)
         ]
         entries = (e for v in tested.vectors for e in all_entries(v))
         known = {entry.get("file") for entry in entries}
-    written = {f"arrays/{file.name}" for file in (port / "arrays").glob("*.bin")}
+        known |= {trace_name(vector) for vector in tested.vectors}
+    files = [f for f in (port / "arrays").glob("*") if f.suffix in (".bin", ".trace")]
+    written = {f"arrays/{file.name}" for file in files}
     return Report(outcomes, sorted(written - known), ascii(name)[1:-1][:80])
 
 
@@ -160,6 +179,27 @@ def in_order(tested: VectorSet) -> list[Entry]:
     """The vectors in the order of computation."""
     order = [*OPERATIONS]
     return sorted(tested.vectors, key=lambda vector: order.index(vector["operation"]))
+
+
+def trace_name(vector: Entry) -> str:
+    """The file that may hold all outputs of a vector."""
+    return f"arrays/{vector['id'].replace('/', '.')}.trace"
+
+
+def judge_files(port: Path, vector: Entry, tested: VectorSet) -> Iterator[Outcome]:
+    """The answers to a vector: a file for each output, or a trace for all of them."""
+    stream = port / trace_name(vector)
+    try:
+        streamed = read_trace(stream) if stream.exists() else {}
+    except ValueError as error:
+        for name, entry in vector["outputs"].items():
+            yield Outcome.of(vector, name, entry, "failed", str(error))
+        return
+    for name in vector["outputs"]:
+        if name in streamed:
+            yield judge(streamed[name], vector, name, tested)
+        else:
+            yield judge_file(port, vector, name, tested)
 
 
 def judge_file(port: Path, vector: Entry, name: str, tested: VectorSet) -> Outcome:

@@ -2,6 +2,22 @@
 
 What `minibitnet.golden.conform` found, one `Outcome` for each array, in the order of
 computation; as text for people, and as JSON.
+
+Notes
+-----
+An operation of which a port answers at least one array was attempted, and then all its
+arrays count. Of an operation that was not attempted nothing is said but that. So a core
+that has only the product is right or wrong in the product, a port without a tokenizer
+can reach any level, and nobody can leave out the one vector that is hard.
+
+Examples
+--------
+A port that has nothing but the product:
+
+>>> report = Report([Outcome("product/one", "acc", "product", "integers", "passed"),
+...                  Outcome("rms_norm/one", "y", "rms_norm", "floats", "missing")])
+>>> report.level, report.state("floats"), report.not_attempted, report.passed
+('integers', 'not attempted', ['rms_norm'], False)
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,6 +77,11 @@ class Outcome:
         where = vector["id"], name, operation, level, status
         return cls(*where, text[:LONGEST], size=size, **more)
 
+    @property
+    def file(self) -> str:
+        """Where a port writes it."""
+        return f"arrays/{self.vector.replace('/', '.')}.{self.output}.bin"
+
     def line(self) -> str:
         """Where it is and what is wrong, in a line."""
         where = f"{self.vector}: {self.output}"
@@ -102,6 +123,18 @@ class Report:
         )
 
     @property
+    def attempted(self) -> list[str]:
+        """The operations of which there is an answer, right or wrong."""
+        answered = (o.operation for o in self.outcomes if o.status != "missing")
+        return [*dict.fromkeys(answered)]
+
+    @property
+    def not_attempted(self) -> list[str]:
+        """The operations of which there is none."""
+        asked = dict.fromkeys(outcome.operation for outcome in self.outcomes)
+        return [operation for operation in asked if operation not in self.attempted]
+
+    @property
     def failures(self) -> list[Outcome]:
         """What is wrong."""
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
@@ -113,24 +146,28 @@ class Report:
 
     @property
     def level(self) -> str | None:
-        """The highest level reached; None if not even the first is."""
+        """The highest level that is right, with nothing wrong or missing before it."""
         reached = None
         for level in LEVELS:
-            if self.state(level) != "right":
+            state = self.state(level)
+            if state in ("wrong", "missing in part"):
                 break
-            reached = level
+            reached = level if state == "right" else reached
         return reached
 
     def state(self, level: str) -> str:
-        """What a level is, looked at alone: right, wrong, or missing in part."""
+        """What a level is, looked at alone, in the operations that were attempted."""
+        attempted = [o for o in self.outcomes if o.operation in self.attempted]
         if level == "shapes":
-            states = ["passed" for o in self.outcomes if o.status != "missing"]
-            states += ["failed" for o in self.outcomes if o.wrong_shape]
+            answered = [o for o in attempted if o.status != "missing"]
+            states = ["failed" if o.wrong_shape else "passed" for o in answered]
         else:
-            states = [o.status for o in self.outcomes if o.level == level]
+            states = [o.status for o in attempted if o.level == level]
+        if not states:
+            return "not attempted"
         if "failed" in states:
             return "wrong"
-        return "missing" if "missing" in states or not states else "right"
+        return "missing in part" if "missing" in states else "right"
 
     def content(self) -> dict[str, Any]:
         """For a program to read."""
@@ -141,6 +178,7 @@ class Report:
             "passed": self.passed,
             "level": self.level,
             "levels": {level: self.state(level) for level in LEVELS},
+            "not_attempted": self.not_attempted,
             "arrays": {state: self.count(state) for state in states},
             "operations": {
                 name: {state: self.count(state, name) for state in states}
@@ -157,26 +195,39 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """The lines of the Markdown."""
-        content = self.content()
-        arrays = content["arrays"]
+        attempted, left_out = self.attempted, self.not_attempted
         name = f" of {self.port}" if self.port else ""
-        yield f"**Level{name}: {self.level or 'none'}**"
-        yield ""
-        yield " > ".join(
-            f"{level} {state}" for level, state in content["levels"].items()
-        )
-        yield ""
-        yield "| operation | passed | failed | missing |"
-        yield "|---|---|---|---|"
-        for operation, counts in content["operations"].items():
-            yield f"| {operation} | {' | '.join(map(str, counts.values()))} |"
-        yield f"| all | {' | '.join(map(str, arrays.values()))} |"
+        part = ", in the operations that it attempted" if attempted and left_out else ""
+        yield f"**Level{name}: {self.level or 'none'}**{part}"
+        yield "\n" + " > ".join(f"{level} {self.state(level)}" for level in LEVELS)
+        if attempted:
+            yield from self.table(attempted)
+        elif self.outcomes:
+            yield f"\nNo array is there under its name, such as {self.outcomes[0].file}"
         if self.first:
-            yield f"\nThe first difference: {self.first.line()}"
-            seen = {self.first.operation}
-            for failure in self.failures:
-                if failure.operation not in seen:
-                    seen.add(failure.operation)
-                    yield f"- {failure.operation}: {failure.line()}"
+            yield from self.differences(self.first)
+        if left_out:
+            yield f"\nNot attempted: {', '.join(left_out)}"
         for file in self.unknown:
             yield f"\nNo vector asks for this file: {ascii(file)}"
+
+    def table(self, operations: Sequence[str]) -> Iterator[str]:
+        """How many arrays of each operation are right."""
+        states = ("passed", "failed", "missing")
+        yield f"\n| operation | {' | '.join(states)} |"
+        yield "|---|---|---|---|"
+        sums = [0, 0, 0]
+        for operation in operations:
+            counts = [self.count(state, operation) for state in states]
+            sums = [a + b for a, b in zip(sums, counts, strict=True)]
+            yield f"| {operation} | {' | '.join(map(str, counts))} |"
+        yield f"| all of them | {' | '.join(map(str, sums))} |"
+
+    def differences(self, first: Outcome) -> Iterator[str]:
+        """The first difference, and the first of each operation behind it."""
+        yield f"\nThe first difference: {first.line()}"
+        seen = {first.operation}
+        for failure in self.failures:
+            if failure.operation not in seen:
+                seen.add(failure.operation)
+                yield f"- {failure.operation}: {failure.line()}"

@@ -3,10 +3,10 @@
        cc -O2 -ffp-contract=off answer.c -lm -o answer
        ./answer SET OUT            then: minibitnet conform OUT
 
-   SET/manifest.json lists the vectors. Of each the inputs are read, the operation is called, and its
-   outputs are written, raw, to the files that the manifest names, under OUT. A whole forward pass is
-   answered by its trace. Each vector is answered in a process of its own, so that what must be
-   refused may end in `fail`, and a crash costs one answer. */
+   SET/manifest.json lists the vectors. Of each the inputs are read, the operation is called, and
+   its outputs are written, raw, to the files that the manifest names, under OUT. A whole forward
+   pass is answered by its trace. Each vector is answered in a process of its own, so that what
+   must be refused may end in `fail`, and a crash costs one answer. */
 
 #define main bitnet_main
 #include "bitnet.c"
@@ -336,7 +336,8 @@ int main(int argc, char **argv) {
         fail("expected SET OUT, as vectors/v1 and a new folder");
     const char *path = text("%s/manifest.json", argv[1]);
     Json manifest = read_json(path);
-    if (!is(get(manifest, "format"), "\"minibitnet-vectors\"") || !is(get(manifest, "contract"), "2"))
+    if (!is(get(manifest, "format"), "\"minibitnet-vectors\"") ||
+        !is(get(manifest, "contract"), "2"))
         fail("%s: expected minibitnet-vectors of contract 2, found others", path);
     for (Item in = first(get(manifest, "vectors")); in.value; in = next(in)) {
         Question q = {in.value, get(in.value, "parameters"), argv[1], argv[2]};

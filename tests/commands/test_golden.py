@@ -95,12 +95,15 @@ def test_conform_prints_markdown_or_json(capsys, tmp_path):
     assert report["first_difference"]["index"] == [0, 0]
 
 
-def test_conform_ends_in_0_if_all_is_right(capsys, monkeypatch):
-    class Right:
-        passed = True
-
-    monkeypatch.setattr("minibitnet.commands.conform.conform_files", lambda *_: Right())
-    assert run(capsys, "conform", "port")[0] == 0
+def test_conform_ends_in_0_if_all_that_is_asked_for_is_right(capsys, tmp_path):
+    shutil.copytree(FROZEN / "arrays", tmp_path / "arrays")
+    status, text, _ = run(capsys, "conform", tmp_path, "--only", "product,rotate")
+    assert (status, text[:17]) == (0, "**Level: floats**")
+    assert "| product | 13 | 0 | 0 |\n| rotate | 3 | 0 | 0 |\n" in text
+    assert run(capsys, "conform", tmp_path)[0] == 1
+    status, out, err = run(capsys, "conform", tmp_path, "--only", "rotate,dance")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "got 'dance'" in err
 
 
 def test_vectors_writes_the_set_and_on_request_two_more_forms(

@@ -12,6 +12,7 @@ from minibitnet.golden import vectorset
 from minibitnet.golden.conform import conform, conform_files
 from minibitnet.golden.draws import draw
 from minibitnet.golden.report import LEVELS, Report
+from minibitnet.golden.traces import write_trace
 from minibitnet.golden.vectorset import FROZEN, VectorSet, all_entries, open_set
 
 
@@ -139,23 +140,85 @@ def test_a_pipe_is_not_waited_for(port):
     assert "found no file" in conform_files(port).first.detail
 
 
-def test_what_was_not_tried_is_missing_and_no_level_counts_without_it(port):
+def test_an_operation_that_was_attempted_counts_with_all_its_arrays(port):
+    (port / "arrays/rms_norm.loud.y.bin").unlink()
+    report = conform_files(port)
+    assert (report.passed, report.level, report.first) == (False, "scales", None)
+    assert "scales right > floats missing in part > logits right" in str(report)
+    assert "| rms_norm | 6 | 0 | 1 |" in str(report)
+    assert report.not_attempted == []
     for file in (port / "arrays").glob("rms_norm.*.bin"):
         file.unlink()
     report = conform_files(port)
-    assert (report.passed, report.level, report.first) == (False, "scales", None)
+    assert (report.passed, report.level, report.first) == (False, "greedy text", None)
     assert report.count("missing", "rms_norm") == 7
-    assert "scales right > floats missing > logits right" in str(report)
-    assert "| rms_norm | 0 | 0 | 7 |" in str(report)
+    assert "\n\nNot attempted: rms_norm" in str(report)
+
+
+def test_a_core_that_has_the_product_alone_is_told_of_the_product(answered, tmp_path):
+    core = ("quantize_activations", "product")
+    (tmp_path / "arrays").mkdir()
+    for operation in core:
+        for file in (answered / "arrays").glob(f"{operation}.*"):
+            shutil.copy(file, tmp_path / "arrays")
+    report = conform_files(tmp_path)
+    assert (report.passed, report.level) == (False, "scales")
+    assert report.content()["levels"] == {
+        **dict.fromkeys(LEVELS, "not attempted"),
+        **dict.fromkeys(("shapes", "integers", "scales"), "right"),
+    }
+    text = str(report)
+    assert text.startswith(
+        "**Level: scales**, in the operations that it attempted\n\ntokens not attempted"
+    )
+    assert "| quantize_activations | 18 | 0 | 0 |\n| product | 13 | 0 | 0 |" in text
+    assert "rms_norm |" not in text
+    assert "rms_norm" in text.split("Not attempted: ")[1]
+    assert conform_files(tmp_path, operations=core).passed
+    change(tmp_path, "product.one.acc", "<i4", 0, 129)
+    report = conform_files(tmp_path, operations=core)
+    assert (report.passed, report.level) == (False, "shapes")
+    with pytest.raises(ValueError, match=r"operations must be .* got 'products'"):
+        conform_files(tmp_path, operations=["product", "products"])
 
 
 def test_an_empty_port_reaches_nothing(tmp_path):
     report = conform_files(tmp_path)
     assert (report.passed, report.level) == (False, None)
-    assert {*report.content()["levels"].values()} == {"missing"}
+    assert {*report.content()["levels"].values()} == {"not attempted"}
+    assert "such as arrays/encode." in str(report)
+    assert str(Report([])).startswith("**Level: none**")
     assert not Report([]).passed
     with pytest.raises(ValueError, match="expected a directory of answers"):
         conform_files(tmp_path / "none")
+
+
+def as_trace(port, vector):
+    """A vector's answers as one stream, in place of a file for each."""
+    [vector] = (v for v in VectorSet(FROZEN).vectors if v["id"] == vector)
+    stages = {}
+    for name, entry in vector["outputs"].items():
+        raw = (port / entry["file"]).read_bytes()
+        stages[name] = np.frombuffer(raw, entry["dtype"]).reshape(entry["shape"])
+        (port / entry["file"]).unlink()
+    stream = port / "arrays" / f"{vector['id'].replace('/', '.')}.trace"
+    ids = VectorSet(FROZEN).read_input(vector["inputs"]["ids"])
+    write_trace(stream, stages, ids)
+    return stream
+
+
+@pytest.mark.parametrize("vector", ["forward/quirky_pieces", "forward/stories_prefill"])
+def test_a_trace_answers_a_whole_forward_pass(port, vector):
+    stream = as_trace(port, vector)
+    assert conform_files(port).passed
+    raw = stream.read_bytes()
+    stream.write_bytes(raw.replace(b"layers.0.down.acc ", b"layers.0.Down.acc "))
+    report = conform_files(port)
+    assert report.count("missing") == len(report.outcomes) - report.count("passed") == 1
+    stream.write_bytes(raw[:-9])
+    report = conform_files(port)
+    assert report.count("failed", "forward") > 50
+    assert "expected" in report.first.detail
 
 
 def test_files_that_no_vector_asks_for_are_told(port):
@@ -203,7 +266,7 @@ def test_functions_are_called_by_name_and_compared():
     assert report.first.pattern == "dtype float64 where float32 is right"
     report = conform({"rms_norm": lambda x, gain, eps: x[:, 1:]})
     assert report.first.pattern == "shape (3, 41) where (3, 42) is right"
-    with pytest.raises(ValueError, match="functions must be of encode.* got layernorm"):
+    with pytest.raises(ValueError, match="operations must be .* got .layernorm"):
         conform({"layernorm": rms_norm})
 
 

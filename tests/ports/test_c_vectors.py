@@ -1,23 +1,27 @@
-# --vectors: each operation alone, by a small set that the page answers.
+# answer.c: each operation alone, by a small set that the page answers.
 
-import hashlib
 import json
 import shutil
 
 import numpy as np
 import pytest
 from cport import (
+    ANSWER,
     EXACT,
     RECORDED,
     SOURCE,
+    compile_c,
+    first_difference,
     ids_for,
     needs_compiler,
+    read_trace,
     run_c,
     trace_page,
 )
 
 import minibitnet as mb
 from minibitnet import one_page
+from minibitnet.golden.conform import conform_files
 from minibitnet.packing import pack
 from minibitnet.stories import BUILT_IN
 
@@ -144,7 +148,8 @@ def small_set(tmp_path_factory):
     shutil.copytree(BUILT_IN, directory / "models" / "stories")
     shutil.copytree(RECORDED / "packed_tied", directory / "models" / "small")
     for i, (operation, parameters, inputs, outputs) in enumerate(CASES):
-        vector = {"operation": operation, "parameters": parameters}
+        vector = {"id": f"{operation}/{i}", "operation": operation}
+        vector["parameters"] = parameters
         for side, arrays in (("inputs", inputs), ("outputs", outputs)):
             vector[side] = {}
             for name, array in arrays.items():
@@ -152,7 +157,9 @@ def small_set(tmp_path_factory):
                 shape = [*array.shape]
                 entry = {"dtype": array.dtype.name, "shape": shape, "file": file}
                 vector[side][name] = entry
-                if side == "inputs":
+                if operation == "forward" and side == "outputs":
+                    answers.setdefault(vector["id"], ("forward", {}))[1][name] = array
+                elif side == "inputs":
                     (directory / file).write_bytes(array.tobytes())
                 else:
                     answers[file] = operation, array.tobytes()
@@ -162,13 +169,20 @@ def small_set(tmp_path_factory):
     return directory, answers
 
 
-def test_every_operation_gives_the_bytes_of_the_page(small_set, sanitized, tmp_path):
+def test_every_operation_gives_the_bytes_of_the_page(
+    small_set, sanitized_answers, tmp_path
+):
     directory, answers = small_set
-    status, out, errors = run_c(sanitized, "--vectors", directory, tmp_path / "out")
-    assert (status, out) == (0, b"")
+    out = tmp_path / "out"
+    status, text, errors = run_c(sanitized_answers, directory, out)
+    assert (status, text) == (0, b"")
     assert all(line.startswith("bitnet: ") for line in errors.splitlines())
-    for file, (operation, raw) in answers.items():
-        assert (tmp_path / "out" / file).read_bytes() == raw, (operation, file)
+    for file, (operation, right) in answers.items():
+        if operation == "forward":
+            found = read_trace(out / f"arrays/{file.replace('/', '.')}.trace")
+            assert first_difference(found, right) is None
+        else:
+            assert (out / file).read_bytes() == right, (operation, file)
 
 
 @pytest.mark.parametrize("file", ["../x", "/x", "arrays/../../x"])
@@ -179,24 +193,40 @@ def test_nothing_is_written_outside_the_answers(small_set, programs, file, tmp_p
     vector["outputs"]["codes"]["file"] = file
     vector["inputs"]["x"]["file"] = str(directory / vector["inputs"]["x"]["file"])[1:]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    program = programs("-O2", EXACT)
-    run_c(program, "--vectors", tmp_path, tmp_path / "a" / "b")
+    program = programs("-O2", EXACT, source=ANSWER)
+    run_c(program, tmp_path, tmp_path / "a" / "b")
     assert not [path for path in tmp_path.rglob("x") if path.is_file()]
 
 
 @pytest.mark.skipif(not FROZEN.is_dir(), reason="there is no frozen set")
 def test_the_frozen_vectors_are_answered(programs, tmp_path):
-    program = programs("-O2", EXACT)
-    assert run_c(program, "--vectors", FROZEN, tmp_path)[0] == 0
-    manifest = json.loads((FROZEN / "manifest.json").read_text())
-    missing = set()
-    for vector in manifest["vectors"]:
-        for entry in vector["outputs"].values():
-            file = tmp_path / entry["file"]
-            if not file.exists():
-                missing.add(vector["operation"])
-                continue
-            found = hashlib.sha256(file.read_bytes()).hexdigest()
-            assert found == entry["sha256"], vector["id"]
+    program = programs("-O2", EXACT, source=ANSWER)
+    assert run_c(program, FROZEN, tmp_path)[0] == 0
+    report = conform_files(tmp_path, FROZEN)
+    assert report.failures == []
     # Sampling, and what makes ids of texts, the page has not.
-    assert missing <= {"probabilities", "pick", "encode", "chat"}
+    assert report.not_attempted == ["encode", "chat", "probabilities", "pick"]
+    assert report.level == "greedy text"
+
+
+def test_it_compiles_without_a_warning(tmp_path):
+    strict = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-O2")
+    assert compile_c(ANSWER, tmp_path / "answer", *strict) == ""
+    assert max(map(len, ANSWER.read_text(encoding="ascii").splitlines())) <= 100
+
+
+def test_a_crash_is_no_refusal(small_set, tmp_path):
+    """A port that falls over does not pass for one that refuses."""
+    source = SOURCE.read_text(encoding="ascii")
+    for file in (SOURCE, ANSWER):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    right = 'fail("%s: expected a scale above 0'
+    assert source.count(right) == 1
+    crash = source.replace(right, "abort(), " + right)
+    (tmp_path / "bitnet.c").write_text(crash, encoding="ascii")
+    compile_c(tmp_path / "answer.c", tmp_path / "answer", EXACT)
+    directory, answers = small_set
+    run_c(tmp_path / "answer", directory, tmp_path / "out")
+    refused = [f for f, (operation, _) in answers.items() if operation == "refuse"]
+    missing = [file for file in refused if not (tmp_path / "out" / file).exists()]
+    assert len(missing) == 4  # the scales
