@@ -25,6 +25,7 @@ from minibitnet.commands.generate import parse_ids
 from minibitnet.golden.diagnose import Diagnosis, diagnose
 from minibitnet.golden.dumps import Dump, read_dump
 from minibitnet.golden.evidence import Suspect
+from minibitnet.golden.port import find_line
 from minibitnet.golden.zoo import Bug
 from minibitnet.golden.zoo.bug import diff
 from minibitnet.stories import BUILT_IN
@@ -116,14 +117,18 @@ def print_diagnosis(found: Diagnosis) -> int:
     if found.looks_like_rounding:
         print(f"No known bug. The page is {away}: the differences look like another")
         print("arithmetic (float16 or bfloat16, or sums of floats in another order).")
+        print(f"The first difference: {found.difference}")
         return 0
     print(f"No known bug, and no right port: the page is {away}.")
-    if found.suspects:
-        least = min(found.suspects, key=lambda suspect: suspect.mean)
-        print(
-            f"Of the known ones {least.name} is nearest, {per_cent(least.mean)} away."
-        )
+    print(f"The first difference: {found.difference}")
+    print_line(page.first or "")
     return 1
+
+
+def print_line(stage: str) -> None:
+    """The line of the page that makes a stage."""
+    number, text = find_line(stage)
+    print(f"\n  minibitnet/one_page.py:{number}\n  {text}")
 
 
 def per_cent(distance: float) -> str:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.golden.judge import Token, Trace, Verdict, changed_tokens, judge
-from minibitnet.golden.names import IN_A_BLOCK
+from minibitnet.golden.names import IN_A_BLOCK, count_heads
 from minibitnet.golden.orders import listed
 from minibitnet.golden.patterns import name_pattern
 
@@ -107,7 +107,8 @@ def compare_traces(a: Trace, b: Trace) -> Comparison:
 def tell(name: str, a: Trace, b: Trace) -> str:
     """Where two arrays part first, and the pattern of it."""
     right, port = a[name], b[name]
-    pattern = name_pattern(right, port)
+    shapes = {name: array.shape for name, array in a.items()}
+    pattern = name_pattern(right, port, heads=count_heads(name, shapes))
     if right.shape != port.shape or right.dtype != port.dtype:
         return f"{name}: {pattern}"
     wrong = right != port

@@ -20,7 +20,8 @@ The levels, in this order::
 A level is right when all its arrays are, of the operations that the port attempted; it
 is reached when nothing before it is wrong or missing in part. A level of which nothing
 was attempted is passed over, and the report says so. Integers are equal or wrong.
-Floats are equal too, but for those that the manifest gives a tolerance, with its reason.
+Floats are equal too, but for those that the manifest gives a tolerance, with its
+reason.
 
 Examples
 --------
@@ -45,6 +46,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.files.jsonfile import read_json
+from minibitnet.golden.names import count_heads
 from minibitnet.golden.operations import OPERATIONS, locate
 from minibitnet.golden.patterns import name_pattern
 from minibitnet.golden.report import Outcome, Report
@@ -241,7 +243,9 @@ def judge(found: Array, vector: Entry, name: str, tested: VectorSet) -> Outcome:
         f"{found[index]} where {right[index]} is right",
         index=index,
         differ=int(wrong.sum()),
-        pattern=name_pattern(right, found, find_ties(vector, name, tested)),
+        pattern=name_pattern(
+            right, found, find_ties(vector, name, tested), heads_of(vector, name)
+        ),
     )
 
 
@@ -267,6 +271,14 @@ def differing(right: Array, found: Array, entry: Entry) -> NDArray[np.bool_]:
     allowed = entry["absolute"] + entry["relative"] * np.abs(right.astype(np.float64))
     distance = np.abs(found.astype(np.float64) - right.astype(np.float64))
     return np.asarray(~(distance <= allowed))  # NaN is outside, too
+
+
+def heads_of(vector: Entry, name: str) -> int:
+    """How many heads a row of an output is made of; 0 if of none."""
+    if vector["operation"] == "attend":
+        return int(vector["inputs"]["q"]["shape"][1])
+    shapes = {output: entry["shape"] for output, entry in vector["outputs"].items()}
+    return count_heads(name, shapes)
 
 
 def find_ties(vector: Entry, name: str, tested: VectorSet) -> NDArray[np.bool_] | None:

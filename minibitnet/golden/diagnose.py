@@ -34,7 +34,7 @@ A port that has its scales the wrong way round, and kept two rows of a stage:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minibitnet.files.progress import progress
@@ -57,6 +57,7 @@ class Diagnosis:
     page: Suspect
     suspects: Sequence[Suspect]  # those with one bug first, the nearest of them first
     silent: Sequence[Bug]  # that change none of the numbers compared
+    difference: str  # where the port parts from the page first, and how, in words
 
     @property
     def equal(self) -> list[Suspect]:
@@ -111,13 +112,13 @@ def diagnose(
     if page.first is not None:
         suspects += try_in_pieces(evidence, silent)
         suspects.sort(key=mean_distance)
-    found = Diagnosis(page, suspects, silent)
+    found = Diagnosis(page, suspects, silent, evidence.tell_first())
     right = page.first is None or (found.looks_like_rounding and not is_exact(page))
     if right or found.equal:
         return found
     at_once = [suspect for suspect in suspects if suspect.bugs[0] not in silent]
     pairs = [*try_all(evidence, likely_pairs(page, at_once))]
-    return Diagnosis(page, [*suspects, *sorted(pairs, key=mean_distance)], silent)
+    return replace(found, suspects=[*suspects, *sorted(pairs, key=mean_distance)])
 
 
 def try_all(

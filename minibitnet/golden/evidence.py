@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 
 from minibitnet import one_page
 from minibitnet.checkpoint import load
+from minibitnet.golden.names import count_heads
+from minibitnet.golden.patterns import name_pattern
 from minibitnet.golden.port import Stages, run_port
 from minibitnet.golden.seen import FARTHEST, Seen
 from minibitnet.golden.traces import LEFT_OUT
@@ -95,6 +97,25 @@ class Evidence:
             return None
         found = run_port(port, self.directory, self.ids, pieces, self.stages)
         return None if found is None else self.compare(bugs, found)
+
+    def tell_first(self) -> str:
+        """Where the page and the port part first, and how; "" if they do not."""
+        if (name := self.page.first) is None:
+            return ""
+        seen, right = self.stages[name], in_rows(self.right[name])
+        far = seen.differences(right)
+        if far is None:
+            return f"{name}: expected {len(right)} rows, found {len(seen.values)}"
+        right = right[-len(far) :]
+        row, column = map(int, np.argwhere(far)[0])
+        text = f"{name}[{row}, {column}]: {seen.values[row, column]:.9g} where "
+        text += f"{right[row, column]:.9g} is right; {np.count_nonzero(far)} of "
+        text += f"{far.size} differ"
+        port = seen.values.astype(right.dtype)
+        exact = seen.known is None and not np.any(seen.error)
+        shapes = {stage: array.shape for stage, array in self.right.items()}
+        pattern = name_pattern(right, port, heads=count_heads(name, shapes))
+        return f"{text}; {pattern}" if exact and pattern else text
 
     def compare(self, bugs: tuple[Bug, ...], found: Stages) -> Suspect:
         """How far the port is from stages that were computed with these bugs."""

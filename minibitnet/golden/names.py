@@ -12,6 +12,7 @@ Examples
 ('(T, H*d)', 'float32', 'self_attn.attn_sub_norm')
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 CONTRACT = 2  # of the numerical contract, README: what an array must be to the last bit
@@ -87,3 +88,21 @@ IN_A_BLOCK = tuple(
 )
 FINAL_NORM = Stage("final_norm", "(T, D)", "model.norm", "result_norm", "RMSNorm(h)")
 LOGITS = Stage("logits", "(T, V)", "lm_head", "result_output", "E final_norm")
+OF_HEADS = {  # stages whose rows are heads laid end to end, and one that has them apart
+    **dict.fromkeys(("q.acc", "q", "attn"), "q.rope"),
+    **dict.fromkeys(("k.acc", "k", "v.acc", "v"), "k.rope"),
+}
+
+
+def count_heads(name: str, shapes: Mapping[str, Sequence[int]]) -> int:
+    """How many heads a row of a stage is made of; 0 if of none, or if it is not known.
+
+    Examples
+    --------
+    >>> count_heads("layers.3.v", {"layers.3.k.rope": (12, 5, 128)})
+    5
+    """
+    layers, _, rest = name.partition(".")
+    layer, _, stage = rest.partition(".")
+    apart = shapes.get(f"{layers}.{layer}.{OF_HEADS.get(stage)}", ())
+    return apart[1] if len(apart) == 3 else 0

@@ -10,6 +10,8 @@ Notes
 Tried in this order::
 
     dtype, shape (transposed, or another), NaN, infinity
+    the right floats rounded to bfloat16 or float16, or cut off
+    almost 1: a factor for each row that last bits do not explain
     last bits: floats a few parts in a million of the row's largest apart
     wrapped or saturated at int8 or int16
     sign, a constant factor, a factor for each row
@@ -39,11 +41,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet.arrays import F64
+from minibitnet import bf16
+from minibitnet.arrays import F32, F64
 from minibitnet.golden.orders import SHOWN, Pair, listed, name_order
 
 Array = NDArray[Any]
 LAST_BITS = 1e-5  # of a row's largest number: another order of adding, another exp
+FLOAT32 = 2.0**-24  # of a number: what rounding once changes it by, at most
 TELLING = 4  # different numbers that an array must have to show a pattern
 
 
@@ -88,8 +92,7 @@ def widen(array: Array) -> F64:
 def patterns(pair: Pair, ties: NDArray[np.bool_] | None, heads: int) -> Iterator[str]:
     """Each pattern's words, or "", in the order of the table."""
     differs = ~pair.near(pair.a, pair.b)
-    if pair.real and pair.near(pair.a, pair.b, LAST_BITS).all():
-        yield "only the last bits: sums in another order or type"
+    yield from near_patterns(pair)
     if not pair.real:
         yield name_narrow(pair.a, pair.b)
     if ties is not None and not (differs.reshape(ties.shape) & ~ties).any():
@@ -100,6 +103,43 @@ def patterns(pair: Pair, ties: NDArray[np.bool_] | None, heads: int) -> Iterator
     if len(np.unique(pair.a)) >= TELLING:
         yield name_order(pair)
     yield name_region(differs, heads)
+
+
+def name_halved(a: F32, b: F64) -> str:
+    """Floats of half the bits."""
+    with np.errstate(over="ignore"):  # to infinity, which is what float16 does
+        half = a.astype(np.float16)
+    cut = (a.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    for words, array in (
+        ("rounded to float16", half),
+        ("rounded to bfloat16", bf16.widen(bf16.narrow(a))),
+        ("cut off to bfloat16", cut),
+    ):
+        if np.array_equal(b, array):
+            return f"the right numbers {words}"
+    return ""
+
+
+def name_slight_factor(a: F64, b: F64) -> str:
+    """One factor for each row, so near to 1 that the numbers are almost right."""
+    squares = np.square(a).sum(axis=1)
+    if not squares.all() or (np.count_nonzero(a, axis=1) < TELLING).any():
+        return ""
+    factors = (a * b).sum(axis=1) / squares
+    largest = np.abs(a).max(axis=1, keepdims=True)
+    rest = np.abs(b - factors[:, None] * a) / largest
+    if (np.abs(factors - 1) < 4 * FLOAT32).any() or (rest > 2 * FLOAT32).any():
+        return ""
+    return f"a factor for each row, almost 1: {listed(factors)} times the right numbers"
+
+
+def near_patterns(pair: Pair) -> Iterator[str]:
+    """Of floats that are almost right."""
+    if pair.real:
+        yield name_halved(pair.a.astype(np.float32), pair.b)
+        if pair.near(pair.a, pair.b, LAST_BITS).all():
+            yield name_slight_factor(pair.a, pair.b)
+            yield "only the last bits: sums in another order or type"
 
 
 def name_off_by_one(a: F64, b: F64) -> str:

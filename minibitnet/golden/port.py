@@ -22,6 +22,7 @@ Examples
 True
 """
 
+import inspect
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -30,7 +31,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minibitnet import one_page
+
 Stages = dict[str, NDArray[Any]]
+MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
 FILLS_CACHE = "layers.0.attn"  # the first stage behind which the cache has grown
 
 
@@ -84,3 +88,22 @@ def run_port(
         if (not names or name in names)
         and (len(runs) == 1 or not name.endswith("attn_weights"))
     }
+
+
+def find_line(stage: str) -> tuple[int, str]:
+    """Where the page makes a stage: the number of the line, and the line.
+
+    Examples
+    --------
+    >>> [find_line(name)[1] for name in ("layers.0.attn", "layers.3.q.scale")]
+    ['x = stage("attn", attn.reshape(T, H * d))', 'stage(name + ".scale", x_scale)']
+    """
+    within = stage.split(".", 2)[-1] if stage.startswith("layers.") else stage
+    last = within.rpartition(".")[2]
+    lines = inspect.getsource(one_page).splitlines()
+    made = [f'stage("{within}",', f' + ".{last}",']
+    made += ["stage(output, "] if within in MATRICES else []
+    for number, line in enumerate(lines, 1):
+        if any(words in line for words in made):
+            return number, line.strip()
+    raise ValueError(f"{stage}: expected a stage of the page")

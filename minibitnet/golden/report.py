@@ -38,6 +38,7 @@ OF_OPERATION = {
     "pick": "logits",
     "generate": "greedy text",
 }
+FEW = 2  # patterns of other vectors that are told
 LONGEST = 200  # characters of what a port said of itself
 
 
@@ -225,9 +226,20 @@ class Report:
 
     def differences(self, first: Outcome) -> Iterator[str]:
         """The first difference, and the first of each operation behind it."""
-        yield f"\nThe first difference: {first.line()}"
-        seen = {first.operation}
+        firsts: dict[str, Outcome] = {}
         for failure in self.failures:
-            if failure.operation not in seen:
-                seen.add(failure.operation)
-                yield f"- {failure.operation}: {failure.line()}"
+            firsts.setdefault(failure.operation, failure)
+        for failure in firsts.values():
+            head = f"- {failure.operation}"
+            head = "\nThe first difference" if failure is first else head
+            yield f"{head}: {failure.line()}{self.elsewhere(failure)}"
+
+    def elsewhere(self, first: Outcome) -> str:
+        """What it looks like in other vectors of the operation, if otherwise."""
+        patterns = dict.fromkeys(
+            failure.pattern
+            for failure in self.failures
+            if failure.operation == first.operation and failure.output == first.output
+        )
+        others = [pattern for pattern in patterns if pattern not in ("", first.pattern)]
+        return f" (elsewhere: {' | '.join(others[:FEW])})" if others else ""

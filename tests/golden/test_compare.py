@@ -211,3 +211,13 @@ def test_traces_must_be_of_the_same_ids_and_stages():
 def test_stages_come_in_the_order_of_computation(right):
     shuffled = dict(sorted(right.items()))
     assert compare_traces(shuffled, right).compared == [*right]
+
+
+def test_a_head_is_named_where_the_trace_says_how_many_there_are(right):
+    right = dict(right)
+    other = dict(right)
+    other["layers.0.v"] = right["layers.0.v"].copy()
+    other["layers.0.v"][:, -32:] *= 3
+    assert "; only head 1" in str(compare_traces(right, other))
+    del right["layers.0.k.rope"], other["layers.0.k.rope"]
+    assert "; only columns " in str(compare_traces(right, other))

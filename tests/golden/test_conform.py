@@ -247,6 +247,15 @@ def test_differences_come_in_the_order_of_computation(port):
     assert "layers.1.q[" not in text  # of each operation the first alone
 
 
+def test_what_differences_look_like_in_other_vectors_is_told(port):
+    change(port, "attend.groups_4_4.attn", "<f4", slice(12, 16), 9)
+    change(port, "attend.groups_6_2.attn", "<f4", 0, 9)
+    change(port, "rescale.multiplies.y", "<f4", 0, 9)
+    text = str(conform_files(port))
+    assert "; only head 3 (elsewhere: only head 0)\n" in f"{text}\n"
+    assert text.count("elsewhere") == 1
+
+
 def test_hashes_say_which_row_is_the_first(port):
     name = "forward.stories_prefill.layers.2.q.acc"
     change(port, name, "<i4", 256 * 3, 99999)

@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from minibitnet import bf16
 from minibitnet.golden.patterns import name_pattern
 
 SHAPES = st.tuples(st.integers(4, 7), st.integers(3, 6).map(lambda n: 2 * n))
@@ -190,3 +191,30 @@ def test_an_array_that_says_little_has_no_order():
     assert name_pattern(right, np.int32([[0, 9, 5, 0]])) == ""
     assert name_pattern(np.int32(7), np.int32(70)) == ""
     assert name_pattern(np.zeros((0, 3)), np.zeros((0, 3))) == ""
+
+
+@given(SEEDS, SHAPES)
+def test_floats_of_half_the_bits_are_named(seed, shape):
+    right = reals(seed, shape)
+    upper = right.view(np.uint32) & np.uint32(0xFFFF0000)
+    cut = upper.view(np.float32)
+    rounded = bf16.widen(bf16.narrow(right))
+    assume(not np.array_equal(cut, rounded))
+    assert name_pattern(right, cut) == "the right numbers cut off to bfloat16"
+    assert name_pattern(right, rounded) == "the right numbers rounded to bfloat16"
+    halves = right.astype(np.float16).astype(np.float32)
+    assert name_pattern(right, halves) == "the right numbers rounded to float16"
+
+
+@given(SEEDS, SHAPES, st.sampled_from([-3e-6, -1e-6, 1e-6, 4e-6]))
+def test_a_factor_that_is_almost_one_is_not_taken_for_last_bits(seed, shape, by):
+    right = reals(seed, shape)
+    words = "a factor for each row, almost 1: "
+    assert name_pattern(right, right * np.float32(1 + by)).startswith(words)
+    noise = np.random.default_rng(seed).choice([-1e-6, 1e-6], shape)
+    noise[0, :2] = [-1e-6, 1e-6]
+    noisy = (right * (1 + noise)).astype(np.float32)
+    assert name_pattern(right, noisy).startswith("only the last bits")
+    right[1] = 0
+    again = right * np.float32(1 + by)
+    assert name_pattern(right, again).startswith("only the last bits")

@@ -1,9 +1,12 @@
+import inspect
+
 import numpy as np
+import pytest
 from numpy.testing import assert_array_equal
 
 from minibitnet import one_page, trace
 from minibitnet.checkpoint import load
-from minibitnet.golden.port import run_port
+from minibitnet.golden.port import find_line, run_port
 from minibitnet.golden.zoo import find_bug, mutate
 from minibitnet.model import forward
 
@@ -54,3 +57,13 @@ def test_infinity_is_part_of_what_is_computed(loud):
     port = mutate(find_bug("float16-gate"))
     with np.errstate(all="raise"):  # of the caller, and no matter
         assert run_port(port, loud, [95, 2, 3]) is not None
+
+
+def test_every_stage_is_made_in_a_line_of_the_page(quirky):
+    lines = {find_line(name) for name in run_port(one_page, quirky, IDS)}
+    assert len(lines) == 18
+    assert all("stage(" in text for _, text in lines)
+    source = inspect.getsource(one_page).splitlines()
+    assert all(source[number - 1].strip() == text for number, text in lines)
+    with pytest.raises(ValueError, match="expected a stage"):
+        find_line("layers.0.dance")

@@ -141,7 +141,7 @@ def test_a_mistake_shows_first_at_its_own_stage(name, changed, tmp_path):
     assert text.count(right) == 1
     mutant = tmp_path / "mutant.c"
     text = text.replace(right, wrong)
-    # It would refuse a model of which an array is not read, and so a port without a norm.
+    # It would refuse a model of which an array is not read: a port without a norm.
     text = text.replace("    check_used(&model.weights);\n", "")
     mutant.write_text(text, encoding="ascii")
     compile_c(mutant, tmp_path / "mutant", "-O1", "-ffp-contract=off")

@@ -140,6 +140,18 @@ def wrong():
 CASES = [*integers(), *loud_product(), *reals(), *ends(), *models(), *wrong()]
 
 
+def describe(arrays, stem):
+    """What the manifest says of arrays."""
+    return {
+        name: {
+            "dtype": array.dtype.name,
+            "shape": [*array.shape],
+            "file": f"{stem}.{name}.bin",
+        }
+        for name, array in arrays.items()
+    }
+
+
 @pytest.fixture(scope="module")
 def small_set(tmp_path_factory):
     """The cases as files, and the answers by file."""
@@ -148,21 +160,21 @@ def small_set(tmp_path_factory):
     shutil.copytree(BUILT_IN, directory / "models" / "stories")
     shutil.copytree(RECORDED / "packed_tied", directory / "models" / "small")
     for i, (operation, parameters, inputs, outputs) in enumerate(CASES):
-        vector = {"id": f"{operation}/{i}", "operation": operation}
-        vector["parameters"] = parameters
-        for side, arrays in (("inputs", inputs), ("outputs", outputs)):
-            vector[side] = {}
-            for name, array in arrays.items():
-                file = f"arrays/{i}.{side}.{name}.bin"
-                shape = [*array.shape]
-                entry = {"dtype": array.dtype.name, "shape": shape, "file": file}
-                vector[side][name] = entry
-                if operation == "forward" and side == "outputs":
-                    answers.setdefault(vector["id"], ("forward", {}))[1][name] = array
-                elif side == "inputs":
-                    (directory / file).write_bytes(array.tobytes())
-                else:
-                    answers[file] = operation, array.tobytes()
+        vector = {
+            "id": f"{operation}/{i}",
+            "operation": operation,
+            "parameters": parameters,
+            "inputs": describe(inputs, f"arrays/{i}.in"),
+            "outputs": describe(outputs, f"arrays/{i}.out"),
+        }
+        for name, array in inputs.items():
+            (directory / vector["inputs"][name]["file"]).write_bytes(array.tobytes())
+        if operation == "forward":
+            answers[f"arrays/forward.{i}.trace"] = operation, outputs
+        else:
+            files = [entry["file"] for entry in vector["outputs"].values()]
+            raw = [(operation, array.tobytes()) for array in outputs.values()]
+            answers |= dict(zip(files, raw, strict=True))
         vectors.append(vector)
     manifest = {"format": "minibitnet-vectors", "contract": 2, "vectors": vectors}
     (directory / "manifest.json").write_text(json.dumps(manifest))
@@ -179,8 +191,7 @@ def test_every_operation_gives_the_bytes_of_the_page(
     assert all(line.startswith("bitnet: ") for line in errors.splitlines())
     for file, (operation, right) in answers.items():
         if operation == "forward":
-            found = read_trace(out / f"arrays/{file.replace('/', '.')}.trace")
-            assert first_difference(found, right) is None
+            assert first_difference(read_trace(out / file), right) is None
         else:
             assert (out / file).read_bytes() == right, (operation, file)
 
