@@ -92,16 +92,16 @@ def test_the_first_difference_is_told_with_its_pattern(quirky, right):
     stages = {name: array for name, array in right.items() if "weights" not in name}
     assert Evidence(seen(right, "layers.0.q"), quirky, IDS).tell_first() == ""
     stages["layers.0.attn"] = stages["layers.0.attn"].copy()
-    stages["layers.0.attn"][2:, 6:12] = 0  # a head of 6
+    stages["layers.0.attn"][2:, 16:32] = 0  # one of 6 heads
     evidence = Evidence({k: Seen(v) for k, v in stages.items()}, quirky, IDS)
-    value = right["layers.0.attn"][2, 6]
+    value = right["layers.0.attn"][2, 16]
     assert evidence.tell_first() == (
-        f"layers.0.attn[2, 6]: 0 where {value:.9g} is right; 18 of 240 differ; "
+        f"layers.0.attn[2, 16]: 0 where {value:.9g} is right; 48 of 480 differ; "
         "only head 1"
     )
     rounded = {"layers.0.attn": Seen(stages["layers.0.attn"], 1e-6)}
     told = Evidence(rounded, quirky, IDS).tell_first()
-    assert told.endswith("18 of 240 differ")
+    assert told.endswith("48 of 480 differ")
     twice = np.concatenate([right["layers.0.q"][:1], right["layers.0.q"]])
     told = Evidence({"layers.0.q": Seen(twice)}, quirky, IDS).tell_first()
     assert told == "layers.0.q: expected 5 rows, found 6"
