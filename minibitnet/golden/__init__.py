@@ -26,6 +26,8 @@ Test vectors
     `vectors`     all of it as files that any language can read
     `vectorset`   those files read back
     `exports`     the same as C headers, and for Verilog
+    `answers`     one array of a port beside the right one
+    `outcome`     what became of it, and the level it counts for
     `report`      levels, counts, the first difference
     `conform`     how far a port agrees with the vectors
 

@@ -52,15 +52,15 @@ static void *draw(Json generator, size_t count) {
 }
 
 /* An input of so many numbers (0: as many as it says). */
-static Input input(const Question *q, const char *name, size_t count) {
+static Input input(const Question *q, const char *name, const char *dtype, size_t count) {
     Json json = get(get(q->vector, "inputs"), name);
-    const char *dtype = word(json, "dtype");
-    size_t axes = 0, size, each = 1;
+    size_t each = strstr(dtype, "32") ? 4 : strstr(dtype, "16") ? 2 : 1, axes = 0, size;
     Input x = {.shape = {1, 1, 1}, .count = 1};
-    each = strstr(dtype, "64") ? 8 : strstr(dtype, "32") ? 4 : strstr(dtype, "16") ? 2 : 1;
+    if (strcmp(word(json, "dtype"), dtype))
+        fail("manifest.json: %s: expected %s, found %s", name, dtype, word(json, "dtype"));
     for (Item in = first(get(json, "shape")); in.value; in = next(in)) {
-        if (axes == 3 || integer(in.value) < 0 || integer(in.value) > MOST)
-            fail("manifest.json: %s: expected at most three axes", name);
+        if (axes == 3 || integer(in.value) < 0 || integer(in.value) > MOST || x.count > MOST)
+            fail("manifest.json: %s: expected at most three axes, none too long", name);
         x.shape[axes] = (size_t)integer(in.value);
         x.count *= x.shape[axes++];
     }
@@ -77,7 +77,7 @@ static Input input(const Question *q, const char *name, size_t count) {
 }
 
 static int64_t *input_ids(const Question *q, size_t *T) {
-    Input ids = input(q, "ids", 0);
+    Input ids = input(q, "ids", "int32", 0);
     int64_t *wide = array(ids.count, sizeof *wide);
     for (size_t i = 0; i < ids.count; i++)
         wide[i] = ((const int32_t *)ids.values)[i];
@@ -108,14 +108,14 @@ static const char *model_of(const Question *q) {
 }
 
 static void answer_quantize_activations(const Question *q) {
-    Input x = input(q, "x", 0);
+    Input x = input(q, "x", "float32", 0);
     Codes codes = quantize_activations(x.values, x.shape[0], x.shape[1]);
     output(q, "codes", codes.codes, x.count);
     output(q, "scale", codes.scale, x.shape[0] * 4);
 }
 
 static void answer_quantize_weights(const Question *q) {
-    Input W = input(q, "W", 0);
+    Input W = input(q, "W", "float32", 0);
     int8_t *codes = array(W.count, 1);
     float scale = quantize_weights(W.values, W.shape[0], W.shape[1], codes);
     output(q, "codes", codes, W.count);
@@ -123,7 +123,7 @@ static void answer_quantize_weights(const Question *q) {
 }
 
 static void answer_pack(const Question *q) {
-    Input codes = input(q, "codes", 0);
+    Input codes = input(q, "codes", "int8", 0);
     size_t M = codes.shape[0], N = codes.shape[1], R = (M + 3) / 4;
     uint8_t *packed = array(R * N, 1);
     pack(codes.values, M, N, packed);
@@ -132,8 +132,8 @@ static void answer_pack(const Question *q) {
 
 static void answer_unpack(const Question *q) {
     size_t M = whole(q->parameters, "M", "manifest.json"), R = (M + 3) / 4;
-    size_t N = input(q, "packed", 0).shape[1];
-    const uint8_t *packed = input(q, "packed", R * N).values;
+    size_t N = input(q, "packed", "uint8", 0).shape[1];
+    const uint8_t *packed = input(q, "packed", "uint8", R * N).values;
     int8_t *codes = array(M * N, 1);
     for (size_t i = 0; i < M * N; i++) /* code i % N of row i / N */
         codes[i] = (int8_t)unpack(packed[i % (R * N)], i / (R * N));
@@ -141,31 +141,31 @@ static void answer_unpack(const Question *q) {
 }
 
 static void answer_product(const Question *q) {
-    Input x = input(q, "x_codes", 0);
+    Input x = input(q, "x_codes", "int8", 0);
     size_t T = x.shape[0], N = x.shape[1], M = whole(q->parameters, "M", "manifest.json");
-    Matrix w = {M, N, input(q, "packed", (M + 3) / 4 * N).values, 1};
+    Matrix w = {M, N, input(q, "packed", "uint8", (M + 3) / 4 * N).values, 1};
     output(q, "acc", product((Codes){T, N, x.values, NULL}, &w), T * M * 4);
 }
 
 static void answer_rescale(const Question *q) {
-    Input acc = input(q, "acc", 0);
+    Input acc = input(q, "acc", "int32", 0);
     size_t T = acc.shape[0], M = acc.shape[1];
-    float w_scale = *(const float *)input(q, "w_scale", 1).values;
+    float w_scale = *(const float *)input(q, "w_scale", "float32", 1).values;
     if (is(get(q->parameters, "divides"), "true"))
         w_scale = 1 / w_scale;
-    const float *y = rescale(acc.values, T, M, input(q, "x_scale", T).values, w_scale);
+    const float *y = rescale(acc.values, T, M, input(q, "x_scale", "float32", T).values, w_scale);
     output(q, "y", y, T * M * 4);
 }
 
 static void answer_rms_norm(const Question *q) {
-    Input x = input(q, "x", 0);
+    Input x = input(q, "x", "float32", 0);
     size_t T = x.shape[0], N = x.shape[1];
     double eps = number(q->parameters, "eps", 1e-5, 0, 1, "manifest.json");
-    output(q, "y", rms_norm(x.values, T, N, input(q, "gain", N).values, eps), T * N * 4);
+    output(q, "y", rms_norm(x.values, T, N, input(q, "gain", "float32", N).values, eps), T * N * 4);
 }
 
 static void answer_rotations(const Question *q) {
-    Input positions = input(q, "positions", 0);
+    Input positions = input(q, "positions", "int32", 0);
     size_t T = positions.count, d = whole(q->parameters, "d", "manifest.json");
     float *cosine = array(T * d / 2, 4), *sine = array(T * d / 2, 4);
     double theta = number(q->parameters, "theta", 500000, 1, 1e30, "manifest.json");
@@ -175,37 +175,39 @@ static void answer_rotations(const Question *q) {
 }
 
 static void answer_rotate(const Question *q) {
-    Input x = input(q, "x", 0);
+    Input x = input(q, "x", "float32", 0);
     size_t T = x.shape[0], heads = x.shape[1], d = x.shape[2], count = T * d / 2;
-    rotate(x.values, T, heads, d, input(q, "cos", count).values, input(q, "sin", count).values);
+    const float *cosine = input(q, "cos", "float32", count).values;
+    const float *sine = input(q, "sin", "float32", count).values;
+    rotate(x.values, T, heads, d, cosine, sine);
     output(q, "y", x.values, T * heads * d * 4);
 }
 
 static void answer_attend(const Question *p) {
-    Input q = input(p, "q", 0), k = input(p, "k", 0);
+    Input q = input(p, "q", "float32", 0), k = input(p, "k", "float32", 0);
     size_t T = q.shape[0], H = q.shape[1], d = q.shape[2], S = k.shape[0], G = k.shape[1];
-    const float *v = input(p, "v", S * G * d).values;
+    const float *v = input(p, "v", "float32", S * G * d).values;
     if (S < T || G == 0 || H % G || k.shape[2] != d)
         fail("manifest.json: expected S tokens, T of them the last, in G groups of heads");
     output(p, "attn", attend(q.values, k.values, v, T, S, H, G, d), T * H * d * 4);
 }
 
 static void answer_relu2_gate(const Question *q) {
-    Input gate = input(q, "gate", 0);
+    Input gate = input(q, "gate", "float32", 0);
     int squared = is(get(q->parameters, "activation"), "\"relu2\"");
-    const float *up = input(q, "up", gate.count).values;
+    const float *up = input(q, "up", "float32", gate.count).values;
     output(q, "y", relu2_gate(gate.values, up, gate.count, squared), gate.count * 4);
 }
 
 static void answer_widen(const Question *q) {
-    Input bits = input(q, "bits", 0);
+    Input bits = input(q, "bits", "uint16", 0);
     float *values = array(bits.count, 4);
     widen(bits.values, BF16, bits.count, values);
     output(q, "values", values, bits.count * 4);
 }
 
 static void answer_logits(const Question *q) {
-    Input h = input(q, "h", 0), head = input(q, "head", 0);
+    Input h = input(q, "h", "float32", 0), head = input(q, "head", "uint16", 0);
     size_t T = h.shape[0], D = h.shape[1], V = head.shape[0];
     Tensor stored = {.dtype = BF16, .rows = V, .columns = D, .bytes = head.values};
     if (head.shape[1] != D)
@@ -214,7 +216,7 @@ static void answer_logits(const Question *q) {
 }
 
 static void answer_greedy(const Question *q) {
-    Input logits = input(q, "logits", 0);
+    Input logits = input(q, "logits", "float32", 0);
     int32_t id = (int32_t)greedy(logits.values, logits.count);
     output(q, "id", &id, 4);
 }
@@ -263,13 +265,13 @@ static void answer_refuse(const Question *q) {
     const char *path = get(in.value, "file") ? text("%s/%s", q->set, inside(in.value, "file")) : "";
     Weights weights = {0};
     if (strcmp(kind, "packed") == 0) {
-        Input x = input(q, kind, 0);
+        Input x = input(q, kind, "uint8", 0);
         size_t M = whole(q->parameters, "M", "manifest.json");
         Tensor packed = {"packed", path, U8, x.shape[0], x.shape[1], x.values, NULL, 0, 0};
         weights = (Weights){&packed, 1};
         take(&weights, "packed", (M + 3) / 4, x.shape[1], 1);
     } else if (strcmp(kind, "w_scale") == 0) {
-        check_scale("w_scale", *(const float *)input(q, kind, 1).values);
+        check_scale("w_scale", *(const float *)input(q, kind, "float32", 1).values);
     } else if (strcmp(kind, "ids") == 0) {
         size_t T;
         const int64_t *ids = input_ids(q, &T);

@@ -11,7 +11,8 @@ from minibitnet import rmsnorm
 from minibitnet.golden import vectorset
 from minibitnet.golden.conform import conform, conform_files
 from minibitnet.golden.draws import draw
-from minibitnet.golden.report import LEVELS, Report
+from minibitnet.golden.outcome import LEVELS
+from minibitnet.golden.report import Report
 from minibitnet.golden.traces import write_trace
 from minibitnet.golden.vectorset import FROZEN, VectorSet, all_entries, open_set
 
