@@ -14,6 +14,9 @@ from cport import (
 )
 from test_c import read_safetensors, write_safetensors
 
+from minibitnet.golden.diagnose import diagnose
+from minibitnet.golden.seen import Seen
+from minibitnet.golden.vectorset import FROZEN
 from minibitnet.stories import BUILT_IN
 
 pytestmark = needs_compiler
@@ -46,11 +49,7 @@ BUGS = {  # name: the right line, the wrong one, the first stage that differs
     "groups by modulo": ("head / (H / G)", "head % G", "layers.0.attn"),
     "no causal mask": ("seen = S - T + t + 1", "seen = S", "layers.0.attn"),
     "no root of d": ("pow((double)d, -0.5)", "1 / (double)d", "layers.0.attn"),
-    "scale divides": (
-        "* (x_scale[t] * w_scale)",
-        "* (x_scale[t] / w_scale)",
-        "layers.0.q",
-    ),
+    "scale divides": ("if (config->divides)", "if (!config->divides)", "layers.0.q"),
     "scales one by one": (
         "* (x_scale[t] * w_scale)",
         "* x_scale[t] * w_scale",
@@ -134,20 +133,56 @@ def changed(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("name", BUGS)
-def test_a_mistake_shows_first_at_its_own_stage(name, changed, tmp_path):
-    right, wrong, expected = BUGS[name]
+def compile_mutant(name, directory):
+    """The port with one of the mistakes."""
+    right, wrong, _ = BUGS[name]
     text = SOURCE.read_text(encoding="ascii")
     assert text.count(right) == 1
-    mutant = tmp_path / "mutant.c"
     text = text.replace(right, wrong)
     # It would refuse a model of which an array is not read: a port without a norm.
     text = text.replace("    check_used(&model.weights);\n", "")
+    mutant = directory / "mutant.c"
     mutant.write_text(text, encoding="ascii")
-    compile_c(mutant, tmp_path / "mutant", "-O1", "-ffp-contract=off")
+    compile_c(mutant, directory / "mutant", "-O1", "-ffp-contract=off")
+    return directory / "mutant"
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_mistake_shows_first_at_its_own_stage(name, changed, tmp_path):
+    mutant = compile_mutant(name, tmp_path)
     directory = changed.get(IN_MODEL.get(name), BUILT_IN)
     ids = [*ids_for(BUILT_IN)[:6], *TIES]
     pieces = [4, 1, 1, 5]
-    path = tmp_path / "found.trace"
-    found = trace_c(tmp_path / "mutant", directory, ids, pieces, path)
+    found = trace_c(mutant, directory, ids, pieces, tmp_path / "found.trace")
+    expected = BUGS[name][2]
     assert first_difference(found, trace_page(directory, ids, pieces)) == expected
+
+
+# The same mistakes in the zoo, where it has them
+IN_THE_ZOO = {
+    "silu": "silu",
+    "gate and up swapped": "gate-up-swapped",
+    "RoPE of neighbours": "rope-neighbours",
+    "groups by modulo": "modulo-heads",
+    "no causal mask": "no-causal-mask",
+    "scale divides": "scale-divides",
+    "half away from zero": "half-away",
+    "truncated": "truncated-codes",
+    "high bits first": "high-bits-first",
+    "positions begin anew": "position-restarts",
+    "no final norm": "no-final-norm",
+}
+
+
+@pytest.mark.parametrize("name", IN_THE_ZOO)
+def test_a_mistake_of_the_zoo_is_diagnosed(name, tmp_path):
+    mutant = compile_mutant(name, tmp_path)
+    model, ids = FROZEN / "models" / "quirky", [271, 32, 97, 110, 100, 258, 40, 7]
+    if name == "half away from zero":
+        model, ids = BUILT_IN, TIES
+    pieces = [3, 1, 1, 1, 1, 1] if name == "positions begin anew" else [len(ids)]
+    found = trace_c(mutant, model, ids, pieces, tmp_path / "found.trace")
+    stages = {stage: Seen(array) for stage, array in found.items()}
+    equal = [suspect.name for suspect in diagnose(stages, model, ids).equal]
+    assert IN_THE_ZOO[name] in equal
+    assert len(equal) <= 2
