@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.golden.judge import Token, Trace, Verdict, changed_tokens, judge
-from minibitnet.golden.names import IN_A_BLOCK, count_heads
+from minibitnet.golden.names import IN_A_BLOCK, count_heads, split_name
 from minibitnet.golden.orders import listed
 from minibitnet.golden.patterns import name_pattern
 
@@ -68,11 +68,8 @@ def position(name: str) -> tuple[int, int] | None:
     """Where a stage stands in the order of computation; None if it is no stage."""
     if name in ENDS:
         return ENDS[name], 0
-    layers, _, rest = name.partition(".")
-    layer, _, stage = rest.partition(".")
-    if layers == "layers" and layer.isdecimal() and stage in ORDER:
-        return int(layer), ORDER[stage]
-    return None
+    layer, stage = split_name(name)
+    return (int(layer.split(".")[1]), ORDER[stage]) if layer and stage in ORDER else None
 
 
 def compare_traces(a: Trace, b: Trace) -> Comparison:

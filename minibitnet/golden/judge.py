@@ -43,6 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.arrays import F32, F64
+from minibitnet.golden.names import split_name
 
 Array = NDArray[Any]
 Trace = Mapping[str, Array]
@@ -126,8 +127,8 @@ def relative_distance(right: Array, port: Array) -> float:
 
 def judge_sums(a: Trace, b: Trace, name: str) -> Verdict:
     """Integer sums: equal, if the codes were."""
-    layer, output = name.removesuffix(".acc").rsplit(".", 1)
-    codes = f"{layer}.{CODES[output]}.codes"
+    layer, stage = split_name(name)
+    codes = f"{layer}{CODES[stage.removesuffix('.acc')]}.codes"
     if codes in a and codes in b:  # and equal, or they would have settled it
         return Verdict("a mistake", "other sums of equal codes", name)
     return Verdict("undecided", f"{codes} is missing", name)
@@ -140,8 +141,8 @@ def judge_codes(a: Trace, b: Trace, name: str) -> Verdict:
     apart = np.abs(right - port)
     if apart.max() > FURTHEST:
         return Verdict("a mistake", f"codes up to {apart.max()} apart", name)
-    layer, stage = name.removesuffix(".codes").rsplit(".", 1)
-    sources = [f"{layer}.{source}" for source in INPUTS[stage]]
+    layer, stage = split_name(name)
+    sources = [f"{layer}{source}" for source in INPUTS[stage.removesuffix(".codes")]]
     source = next((s for s in sources if s in a), sources[0])
     if source not in a or source not in b or a[source].shape != b[source].shape:
         return Verdict("undecided", f"{source} is missing in one of the two", name)

@@ -12,6 +12,7 @@ Examples
 ('(T, H*d)', 'float32', 'self_attn.attn_sub_norm')
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -92,6 +93,19 @@ OF_HEADS = {  # stages whose rows are heads laid end to end, and one that has th
     **dict.fromkeys(("q.acc", "q", "attn"), "q.rope"),
     **dict.fromkeys(("k.acc", "k", "v.acc", "v"), "k.rope"),
 }
+IN_A_LAYER = re.compile(r"(layers\.[0-9]+\.)?(.*)", re.S)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The layer that a stage is in, and its name in the table.
+
+    Examples
+    --------
+    >>> split_name("layers.3.q.acc"), split_name("logits")
+    (('layers.3.', 'q.acc'), ('', 'logits'))
+    """
+    layer, stage = IN_A_LAYER.fullmatch(name).groups("")  # type: ignore[union-attr]
+    return layer, stage
 
 
 def count_heads(name: str, shapes: Mapping[str, Sequence[int]]) -> int:
@@ -102,7 +116,6 @@ def count_heads(name: str, shapes: Mapping[str, Sequence[int]]) -> int:
     >>> count_heads("layers.3.v", {"layers.3.k.rope": (12, 5, 128)})
     5
     """
-    layers, _, rest = name.partition(".")
-    layer, _, stage = rest.partition(".")
-    apart = shapes.get(f"{layers}.{layer}.{OF_HEADS.get(stage)}", ())
-    return apart[1] if len(apart) == 3 else 0
+    layer, stage = split_name(name)
+    apart = shapes.get(layer + OF_HEADS.get(stage, ""), ())
+    return apart[1] if stage in OF_HEADS and len(apart) == 3 else 0

@@ -12,7 +12,6 @@ answer, too: None.
 
 Examples
 --------
->>> from minibitnet import one_page
 >>> from minibitnet.stories import BUILT_IN
 >>> stages = run_port(one_page, BUILT_IN, [4093, 300, 301], names=["layers.0.q.acc"])
 >>> [*stages], stages["layers.0.q.acc"].shape
@@ -32,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import one_page
+from minibitnet.golden.names import split_name
 
 Stages = dict[str, NDArray[Any]]
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
@@ -98,7 +98,7 @@ def find_line(stage: str) -> tuple[int, str]:
     >>> [find_line(name)[1] for name in ("layers.0.attn", "layers.3.q.scale")]
     ['x = stage("attn", attn.reshape(T, H * d))', 'stage(name + ".scale", x_scale)']
     """
-    within = stage.split(".", 2)[-1] if stage.startswith("layers.") else stage
+    _, within = split_name(stage)
     last = within.rpartition(".")[2]
     lines = inspect.getsource(one_page).splitlines()
     made = [f'stage("{within}",', f' + ".{last}",']
