@@ -65,6 +65,8 @@ def judge_file(port: Path, vector: Entry, name: str, tested: VectorSet) -> Outco
     if found != size:
         kind = f"{entry['dtype']} {tuple(entry['shape'])}"
         detail = f"{size} bytes are right ({kind}), found {found}"
+        if found == 2 * size > 0:
+            detail += ": twice the width?"
         return Outcome.of(vector, name, entry, "failed", detail, wrong_shape=True)
     return judge(as_array(file.read_bytes(), entry), vector, name, tested)
 

@@ -69,7 +69,9 @@ def position(name: str) -> tuple[int, int] | None:
     if name in ENDS:
         return ENDS[name], 0
     layer, stage = split_name(name)
-    return (int(layer.split(".")[1]), ORDER[stage]) if layer and stage in ORDER else None
+    return (
+        (int(layer.split(".")[1]), ORDER[stage]) if layer and stage in ORDER else None
+    )
 
 
 def compare_traces(a: Trace, b: Trace) -> Comparison:

@@ -9,7 +9,7 @@ Notes
 -----
 Tried in this order::
 
-    dtype, shape (transposed, or another), NaN, infinity
+    dtype, shape (transposed, or another), order of bytes, NaN, infinity
     the right floats rounded to bfloat16 or float16, or cut off
     almost 1: a factor for each row that last bits do not explain
     last bits: floats a few parts in a million of the row's largest apart
@@ -65,14 +65,16 @@ def name_pattern(
     heads : int
         How many heads a row is made of, if it is made of heads.
     """
-    if right.dtype != port.dtype:
-        return f"dtype {port.dtype} where {right.dtype} is right"
-    if right.shape != port.shape:
-        return name_shape(right, port)
+    if (right.dtype, right.shape) != (port.dtype, port.shape):
+        return name_kind(right, port)
+    if np.array_equal(right, port, equal_nan=right.dtype.kind == "f"):
+        return ""
+    if right.tobytes() == port.byteswap().tobytes():
+        return "the bytes of each number come in the other order (big-endian)"
     if bad := name_not_finite(right, port):
         return bad
     finite = np.isfinite(right).all() and np.isfinite(port).all()
-    if not finite or np.array_equal(right, port):
+    if not finite:
         return ""
     heads = right.shape[1] if right.ndim == 3 else heads
     real = right.dtype.kind == "f"
@@ -155,8 +157,10 @@ def name_off_by_one(a: F64, b: F64) -> str:
     return f"{way} {where}"
 
 
-def name_shape(right: Array, port: Array) -> str:
-    """Another shape: transposed, or the same numbers otherwise."""
+def name_kind(right: Array, port: Array) -> str:
+    """Another dtype, or another shape: transposed, or the same numbers otherwise."""
+    if right.dtype != port.dtype:
+        return f"dtype {port.dtype} where {right.dtype} is right"
     text = f"shape {port.shape} where {right.shape} is right"
     if right.shape == port.shape[::-1] and np.array_equal(right, port.T):
         return f"transposed: {text}"

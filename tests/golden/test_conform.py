@@ -132,6 +132,8 @@ def test_another_size_is_a_wrong_shape(port):
     report = conform_files(port)
     assert report.level == "tokens"
     assert report.first.detail == "480 bytes are right (float32 (3, 40)), found 3"
+    (port / "arrays/rms_norm.loud.y.bin").write_bytes(bytes(960))
+    assert conform_files(port).first.detail.endswith("found 960: twice the width?")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes in the file system")

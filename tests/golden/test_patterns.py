@@ -218,3 +218,13 @@ def test_a_factor_that_is_almost_one_is_not_taken_for_last_bits(seed, shape, by)
     right[1] = 0
     again = right * np.float32(1 + by)
     assert name_pattern(right, again).startswith("only the last bits")
+
+
+@given(SEEDS, SHAPES)
+def test_the_other_order_of_bytes_is_named_and_not_what_it_looks_like(seed, shape):
+    right = reals(seed, shape)
+    right[0, 0] = np.array(0xC07F, np.uint32).view(np.float32)  # NaN, swapped
+    for array in (right, wholes(seed, shape)):
+        expected = "the bytes of each number come in the other order (big-endian)"
+        assert name_pattern(array, array.byteswap()) == expected
+        assert name_pattern(array, array) == ""
