@@ -14,6 +14,22 @@ Examples
 (('packed',), True, 'halves')
 """
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from minibitnet.arrays import F32
+from minibitnet.checkpoint.packedbytes import File, Stored, read_file
+from minibitnet.checkpoint.rowpairs import choose, read_pairs, weigh
+from minibitnet.files.progress import progress
+from minibitnet.formats.detect import READINGS, Guess, Verdict, detect, judge, pool
+
+LAYERS = 3  # of a checkpoint, the first and last among them
+
+
 class Found(NamedTuple):
     """What a file was found to be."""
 
@@ -22,7 +38,7 @@ class Found(NamedTuple):
     guesses: Sequence[Guess]
     verdict: Verdict
     order: str | None = None  # of q's and k's rows; None where there is no config
-    evidence: Mapping[str, float] = MappingProxyType({})  # for halves, for neighbours
+    evidence: Mapping[str, float] = MappingProxyType({})  # in standard errors
 
 
 def find_layout(
@@ -41,53 +57,53 @@ def find_layout(
     tensor : str, optional
         The name of one.
     rows, columns : int, optional
-        The size of the matrix, where the file does not say.
+        The size of the matrix, where the file does not say, or says otherwise.
 
     Raises
     ------
     CheckpointError
         If the file cannot be read, is damaged, or holds no such tensor.
+    ValueError
+        If one of rows and columns is missing, or there are several tensors for them.
     """
     if (rows is None) != (columns is None):
-        raise ValueError("--rows and --columns must be given together")
-    shape = (rows, columns) if rows is not None and columns is not None else None
+        raise ValueError("rows and columns must be given together")
+    shape = None if rows is None or columns is None else (rows, columns)
     file = read_file(Path(path), tensor, shape)
     if len(file.packed) == 1:
-        return find_of_one(file.packed[0], shape)
+        [stored] = file.packed
+        return find_of_one(stored if shape is None else stored._replace(shapes=[shape]))
+    if shape is not None:
+        raise ValueError(f"rows and columns are those of one of {len(file.packed)}")
     return find_of_all(file)
 
 
-def find_of_one(stored: Stored, given: tuple[int, int] | None) -> Found:
+def find_of_one(stored: Stored) -> Found:
     """The layout of a tensor, by the likeliest of its shapes."""
-    shapes = [given] if given else [*stored.shapes]
-    best = max(
-        ((shape, _try(stored, shape)) for shape in shapes),
-        key=lambda found: (found[1][0].possible, found[1][0].score),
-    )
-    verdict = judge(best[1], stored.data.size)
-    return Found([stored.name], best[0], best[1], verdict)
+    tried = {shape: try_all(stored, shape) for shape in stored.shapes}
+    shape = max(tried, key=lambda shape: tried[shape][0][1:3])
+    verdict = judge(tried[shape], stored.data.size)
+    return Found([stored.name], shape, tried[shape], verdict)
 
 
 def find_of_all(file: File) -> Found:
     """The one layout of several tensors, and the order of the rows of q and k."""
     packed = of_some_layers(file.packed)
-    tried = [_try(stored, stored.shapes[0]) for stored in progress(packed, "detecting")]
-    guesses = pool(tried)
+    tried = [find_of_one(stored) for stored in progress(packed, "trying layouts")]
+    guesses = pool([found.guesses for found in tried])
     verdict = judge(guesses, sum(stored.data.size for stored in packed))
     found = Found([stored.name for stored in packed], None, guesses, verdict)
     if file.config is None or not verdict.layouts:
         return found
-    evidence = rope_order(file, verdict.layouts[0])
-    clear = [name for name, z in evidence.items() if z > CLEAR]
-    order = clear[0] if len(clear) == 1 else "unknown"
-    return found._replace(order=order, evidence=evidence)
+    evidence = weigh(read_pairs(file.packed, verdict.layouts[0]), file.config)
+    return found._replace(order=choose(evidence), evidence=evidence)
 
 
 def of_some_layers(packed: Sequence[Stored]) -> list[Stored]:
     """The tensors of the first, the last and a few other layers."""
     layers = sorted({_layer(stored.name) for stored in packed})
-    chosen = np.linspace(0, len(layers) - 1, min(LAYERS, len(layers))).round()
-    wanted = {layers[int(n)] for n in chosen}
+    chosen = np.linspace(0, len(layers) - 1, min(LAYERS, len(layers)))
+    wanted = {layers[round(n)] for n in chosen}
     return [stored for stored in packed if _layer(stored.name) in wanted]
 
 
@@ -98,12 +114,16 @@ def _layer(name: str) -> int:
     return int(number) if number.isdecimal() and len(number) < 6 else -1
 
 
-def _try(stored: Stored, shape: tuple[int, int]) -> list[Guess]:
-    """Every layout of a tensor of that shape; none is possible without weights."""
-    M, N = shape
-    if not 0 < M * N <= 16 * stored.data.size:
-        why = f"{stored.data.size} bytes are no matrix of {M} x {N}"
-        return in_order([Guess(name, False, 0.0, why) for name in READINGS])
+def try_all(stored: Stored, shape: tuple[int, int]) -> list[Guess]:
+    """Every layout of a tensor of that shape."""
+    (M, N), size = shape, stored.data.size
+    why = f"{size} bytes are no matrix of {M} x {N}"
+    for kind, width in {"bytes": 1, "16-bit numbers": 2, "32-bit numbers": 4}.items():
+        if M * N * width == size:
+            why = f"as many bytes as {M} x {N} {kind}, one for each weight: not packed"
+            return [Guess(name, False, 0.0, why) for name in READINGS]
+    if not 0 < M * N <= 16 * size:  # what would be a large array
+        return [Guess(name, False, 0.0, why) for name in READINGS]
     inputs = stored.inputs if _fits(stored.inputs, N) else None
     outputs = stored.outputs if _fits(stored.outputs, M) else None
     return detect(stored.data, M, N, inputs, outputs)
@@ -112,5 +132,3 @@ def _try(stored: Stored, shape: tuple[int, int]) -> list[Guess]:
 def _fits(values: F32 | None, size: int) -> bool:
     """Whether there is a number for each."""
     return values is not None and values.shape == (size,)
-
-

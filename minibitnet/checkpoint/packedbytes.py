@@ -20,7 +20,7 @@ Examples
 """
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.checkpoint.fromgguf import BLOCKS, STORED, config_content, hub_name
 from minibitnet.checkpoint.open import LARGEST_CONFIG, SUFFIX
 from minibitnet.config import Config
-from minibitnet.files.gguf import GGUF, read_gguf
+from minibitnet.files.gguf import read_gguf
 from minibitnet.files.jsonfile import (
     CheckpointError,
     CheckpointWarning,
@@ -80,50 +80,61 @@ class File(NamedTuple):
 
 
 def read_file(
-    path: Path, tensor: str | None, shape: tuple[int, int] | None = None
+    path: Path, tensor: str | None = None, shape: tuple[int, int] | None = None
 ) -> File:
-    """The packed tensors of a file, or the one of that name."""
+    """The packed tensors of a file, or the one of that name.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or is damaged, does not say what it must, or holds no
+        such tensor.
+    """
     if path.is_dir() or path.suffix == ".safetensors":
         file = read_safetensors(path)
     elif path.suffix == SUFFIX:
         file = read_ternary(path)
+    elif path.suffix == ".npy":
+        file = File([read_array(path, shape)])
     else:
-        file = File([read_bytes(path, shape)], None)
-    if tensor is None and file.packed:
-        return file
-    named = [stored for stored in file.packed if stored.name == tensor]
+        file = File([read_bytes(path, shape)])
+    named = [stored for stored in file.packed if tensor in (None, stored.name)]
     if not named:
-        known = ", ".join(stored.name for stored in file.packed[:3])
-        raise CheckpointError(
-            f"{path}: expected a packed tensor {tensor or ''}, found {known or 'none'}"
-            f"{' ...' if len(file.packed) > 3 else ''}"
-        )
+        known = ", ".join(stored.name for stored in file.packed[:2]) or "none"
+        what = "packed tensors" if tensor is None else f"a packed tensor {tensor}"
+        raise CheckpointError(f"{path}: expected {what}, found {known}")
     return file._replace(packed=named)
 
 
 def read_bytes(path: Path, shape: tuple[int, int] | None) -> Stored:
-    """A file of bytes alone, or of one NumPy array of them."""
+    """A file of bytes alone."""
     regular_file(path)
-    if path.suffix != ".npy":
-        if shape is None:
-            raise CheckpointError(
-                f"{path}: expected --rows and --columns, which such a file does not say"
-            )
-        data = np.fromfile(path, np.uint8)
-        return Stored(path.name, data, [shape])
+    if shape is None:
+        raise CheckpointError(
+            f"{path}: expected --rows and --columns with a file of bytes, found none"
+        )
+    empty = np.zeros(0, np.uint8)  # which cannot be mapped
+    data = np.memmap(path, np.uint8, "r") if path.stat().st_size else empty
+    return Stored(path.name, np.asarray(data), [shape])
+
+
+def read_array(path: Path, shape: tuple[int, int] | None) -> Stored:
+    """A NumPy file of bytes."""
+    regular_file(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError) as error:
-        raise CheckpointError(f"{path}: expected a NumPy array, found {error}") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: expected a NumPy array, found {error}"
+        ) from None
     if array.dtype not in (np.uint8, np.int8):
-        raise CheckpointError(f"{path}: expected bytes, found {array.dtype}, unpacked")
-    data = np.asarray(array).reshape(-1).view(np.uint8)
-    shapes = _of_container(array.shape) or ([shape] if shape else [])
+        raise CheckpointError(f"{path}: expected packed bytes, found {array.dtype}")
+    shapes = [shape] if shape else _of_container(array.shape)
     if not shapes:
         raise CheckpointError(
-            f"{path}: expected --rows and --columns, found {array.shape}"
+            f"{path}: expected two axes, or --rows and --columns, found {array.shape}"
         )
-    return Stored(path.name, data, shapes)
+    return Stored(path.name, np.asarray(array).reshape(-1).view(np.uint8), shapes)
 
 
 def _of_container(shape: Sequence[int]) -> list[tuple[int, int]]:
@@ -139,39 +150,35 @@ def read_safetensors(path: Path) -> File:
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files:
         return read_ternary(_only_gguf(path))
-    directory = path if path.is_dir() else path.parent
-    file, config = directory / "config.json", None
-    if file.exists():
-        config = parse_config(read_json(file, LARGEST_CONFIG), where=str(file))
     tensors: dict[str, Tensor] = {}
-    for each in files:
-        tensors |= read_tensors(each)
+    for file in files:
+        tensors |= read_tensors(file)
+    where = (path if path.is_dir() else path.parent) / "config.json"
+    config = None
+    if where.exists():
+        config = config_of(lambda: read_json(where, LARGEST_CONFIG), where)
     sizes = matrices(config) if config else {}
     packed = []
     for name, tensor in tensors.items():
-        if tensor.dtype == "U8" and tensor.array.ndim == 2:
+        if tensor.dtype == "U8":
             known = sizes.get(name.split(".", 3)[-1].removesuffix(".weight"))
             shapes = [known] if known else _of_container(tensor.array.shape)
             packed.append(Stored(name, tensor.array.reshape(-1), shapes))
     gains = {name: tensor.array for name, tensor in tensors.items()}
-    return File(with_gains(packed, gains), config)
+    return File(with_gains([s for s in packed if s.shapes], gains), config)
 
 
 def _only_gguf(directory: Path) -> Path:
     """The GGUF file of a directory that has no other weights."""
-    match sorted(directory.glob(f"*{SUFFIX}")):
-        case [file]:
-            return file
-        case files:
-            found = ", ".join(file.name for file in files[:3]) or "neither"
-            raise CheckpointError(
-                f"{directory}: expected safetensors files or one of {SUFFIX}, "
-                f"found {found}"
-            )
+    files = sorted(directory.glob(f"*{SUFFIX}"))
+    if len(files) != 1:
+        expected = f"NAME.safetensors, or one file NAME{SUFFIX}"
+        raise CheckpointError(f"{directory}: expected {expected}, found {len(files)}")
+    return files[0]
 
 
 def read_ternary(path: Path) -> File:
-    """The ternary tensors of a GGUF file, and its config if it is one known here."""
+    """The ternary tensors of a GGUF file, and its config."""
     gguf = read_gguf(path)
     packed, gains = [], {}
     for tensor in gguf.tensors.values():
@@ -181,11 +188,19 @@ def read_ternary(path: Path) -> File:
             packed.append(Stored(name, tensor.data, [(M, N)]))
         elif tensor.type in STORED and len(tensor.shape) == 1:
             gains[name] = tensor.data.view(STORED[tensor.type])
-    try:
-        config = parse_config(config_content(gguf), where=str(path))
-    except CheckpointError:  # of another kind of model: its layout is one all the same
-        config = None
+    config = config_of(lambda: config_content(gguf), path)
     return File(with_gains(packed, gains), config)
+
+
+def config_of(read: Callable[[], dict[str, Any]], where: Path) -> Config | None:
+    """What a config says; None, with a warning, of a model that is not known here."""
+    try:
+        return parse_config(read(), where=str(where))
+    except CheckpointError as error:
+        warnings.warn(
+            CheckpointWarning(f"done without a config: {error}"), stacklevel=2
+        )
+        return None
 
 
 def with_gains(

@@ -46,7 +46,7 @@ Verdict(layouts=('i2_s', 'i2_s_arm'), sure=False, why='they cannot be told apart
 >>> judge(detect(data, 64, 512, inputs=alive.astype(np.float32))).layouts
 ('i2_s',)
 >>> detect(LAYOUTS["tl1"].pack(w_codes), 64, 512)[-1].why
-'a byte is nothing here: data must hold codes 0, 1 and 2, got 3 ...'
+'data must hold codes 0, 1 and 2, got 3 for the weight at (0, 1)'
 """
 
 from collections.abc import Callable, Sequence
@@ -166,7 +166,8 @@ def check_ternary(w_codes: I8) -> None:
     apart, used, size = abs(plus - minus), plus + minus, max(1, w_codes.size)
     if not used or apart > UNBALANCED * used + 4 * np.sqrt(used):
         raise ValueError(f"the codes are out of balance: {minus} of -1, {plus} of +1")
-    if 3 * min(abs(zero - minus), abs(zero - plus)) < apart - UNLIKE * size:
+    beyond = apart - UNLIKE * size - 4 * np.sqrt(size)  # what chance may do
+    if 3 * min(abs(zero - minus), abs(zero - plus)) < beyond:
         raise ValueError(f"another code looks like 0: {minus}, {zero}, {plus}")
     _check_even(w_codes)
 
@@ -176,9 +177,9 @@ def _check_even(w_codes: I8) -> None:
 
     w_codes (M, N) -> nothing
     """
-    if w_codes.size and min(w_codes.shape) > 1:
-        if (w_codes == w_codes[:1]).all() or (w_codes == w_codes[:, :1]).all():
-            raise ValueError("all rows or all columns are the same")
+    same = (w_codes == w_codes[:1]).all(), (w_codes == w_codes[:, :1]).all()
+    if min(w_codes.shape) > 1 and any(same):
+        raise ValueError("all rows or all columns are the same")
     zeros = (w_codes == 0).mean(axis=0)
     for apart in (3, 4, 5):  # weights that share a byte, where these are neighbours
         shares = [zeros[start::apart].mean() for start in range(min(apart, len(zeros)))]
@@ -235,10 +236,11 @@ def agreement(w_codes: I8, inputs: F32) -> float:
 
     w_codes (M, N), inputs (N,)
 
-    By the correlation of ranks, in standard deviations.
+    By the correlation r of their ranks, in standard deviations: atanh(r) sqrt(N - 3).
     """
     zeros = _ranks((w_codes == 0).sum(axis=0).astype(np.float32))
-    return float(abs(np.mean(zeros * _ranks(inputs))) * np.sqrt(inputs.size))
+    r = min(abs(float(np.mean(zeros * _ranks(inputs)))), 1 - 1e-9)
+    return float(np.arctanh(r) * np.sqrt(max(0, inputs.size - 3)))
 
 
 def _ranks(values: F32) -> F64:
