@@ -34,11 +34,11 @@ Other arithmetics
     `precision`  how far apart right programs are
 
 Known bugs
-    `zoo`         forty ways to get it wrong
+    `zoo`         forty-three ways to get it wrong
     `port`        a port run on a model
     `dumps`         the numbers of a port, in whatever form
     `evalcallback`  as llama.cpp prints them
     `seen`          what of a forward pass they show
     `evidence`      how near each bug comes to them
-    `diagnose`      which of the forty it is
+    `diagnose`      which of the forty-three it is
 """

@@ -34,6 +34,8 @@ name. This one rounds halves away from zero:
 >>> report = conform({"quantize_activations": quantize_activations})
 >>> report.passed, report.first.pattern
 (False, 'only at ties: halves are rounded otherwise than to the even one')
+>>> report.first.bugs[0][:44]
+'It is as half-away has it: look for round() '
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +46,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.files.jsonfile import read_json
-from minibitnet.golden.operations import OPERATIONS, locate
+from minibitnet.golden.catches import port_with
+from minibitnet.golden.operations import OPERATIONS, OPTIONAL, answer, locate
 from minibitnet.golden.patterns import name_pattern
 from minibitnet.golden.report import Outcome, Report
 from minibitnet.golden.vectors import sha256
@@ -55,8 +58,10 @@ from minibitnet.golden.vectorset import (
     as_array,
     open_set,
 )
+from minibitnet.golden.zoo import ZOO, Bug
 
 Array = NDArray[Any]
+WHOLE = ("forward", "generate")
 Functions = Mapping[str, Callable[..., Any]]
 
 
@@ -152,8 +157,17 @@ def conform_files(port: str | Path, vectors: str | Path | None = None) -> Report
         ]
         entries = (e for v in tested.vectors for e in all_entries(v))
         known = {entry.get("file") for entry in entries}
+    outcomes = without_unasked(outcomes)
     written = {f"arrays/{file.name}" for file in (port / "arrays").glob("*.bin")}
     return Report(outcomes, sorted(written - known), ascii(name)[1:-1][:80])
+
+
+def without_unasked(outcomes: list[Outcome]) -> list[Outcome]:
+    """Outcomes, but of what is left to the port and it does not do at all."""
+    answered = {o.operation for o in outcomes if o.status != "missing"}
+    return [
+        o for o in outcomes if o.operation in answered | (set(OPERATIONS) - OPTIONAL)
+    ]
 
 
 def in_order(tested: VectorSet) -> list[Entry]:
@@ -193,6 +207,8 @@ def judge(found: Array, vector: Entry, name: str, tested: VectorSet) -> Outcome:
     if not wrong.any():
         return Outcome.of(vector, name, entry, "passed")
     index = tuple(map(int, np.argwhere(wrong)[0]))
+    pattern = name_pattern(right, found, find_ties(vector, name, tested))
+    bugs = tuple(find_bugs(found, vector, name, tested))
     return Outcome.of(
         vector,
         name,
@@ -201,8 +217,38 @@ def judge(found: Array, vector: Entry, name: str, tested: VectorSet) -> Outcome:
         f"{found[index]} where {right[index]} is right",
         index=index,
         differ=int(wrong.sum()),
-        pattern=name_pattern(right, found, find_ties(vector, name, tested)),
+        pattern=pattern,
+        bugs=bugs,
     )
+
+
+def find_bugs(
+    found: Array, vector: Entry, name: str, tested: VectorSet
+) -> Iterator[str]:
+    """Known bugs that give just this answer, and what to look for.
+
+    Whole models take too long for it; there `minibitnet diagnose` finds them.
+    """
+    if vector["operation"] in WHOLE:
+        return
+    inputs = {key: tested.read_input(entry) for key, entry in vector["inputs"].items()}
+    parameters = locate(vector["parameters"], tested.directory)
+    for bug in ZOO:
+        if bug.name in vector["catches"]:
+            wrong = try_bug(bug, vector["operation"], inputs, parameters).get(name)
+            if wrong is not None and np.array_equal(wrong, found, equal_nan=True):
+                yield f"It is as {bug.name} has it: look for {bug.look_for}"
+
+
+def try_bug(
+    bug: Bug, operation: str, inputs: Mapping[str, Array], parameters: Entry
+) -> Mapping[str, Array]:
+    """What a port with a bug answers; nothing if it cannot."""
+    try:
+        with np.errstate(all="ignore"):
+            return answer(operation, inputs, parameters, port_with(bug))
+    except (ValueError, LookupError, TypeError):
+        return {}
 
 
 def judge_hash(found: Array, vector: Entry, name: str, entry: Entry) -> Outcome:

@@ -39,6 +39,7 @@ class Outcome:
     differ: int | None = None  # how many are
     size: int = 0  # of how many
     pattern: str = ""
+    bugs: tuple[str, ...] = ()  # known ones that give just this answer
     wrong_shape: bool = False
 
     @classmethod
@@ -171,12 +172,16 @@ class Report:
         for operation, counts in content["operations"].items():
             yield f"| {operation} | {' | '.join(map(str, counts.values()))} |"
         yield f"| all | {' | '.join(map(str, arrays.values()))} |"
-        if self.first:
-            yield f"\nThe first difference: {self.first.line()}"
-            seen = {self.first.operation}
-            for failure in self.failures:
-                if failure.operation not in seen:
-                    seen.add(failure.operation)
-                    yield f"- {failure.operation}: {failure.line()}"
+        yield from self.differences()
         for file in self.unknown:
             yield f"\nNo vector asks for this file: {ascii(file)}"
+
+    def differences(self) -> Iterator[str]:
+        """The first difference, and the first one of each other operation."""
+        seen: set[str] = set()
+        for failure in self.failures:
+            if failure.operation not in seen:
+                what = f"- {failure.operation}" if seen else "\nThe first difference"
+                yield f"{what}: {failure.line()}"
+                yield from failure.bugs
+                seen.add(failure.operation)

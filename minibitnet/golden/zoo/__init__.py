@@ -1,4 +1,4 @@
-"""Forty ways to get it wrong: bugs that real ports had, each a line of the page.
+"""Forty-three ways to get it wrong: bugs that real ports had, each a line of the page.
 
 Each was met by somebody in public. None is a caricature: with most of them a model
 still writes something, with some of them it writes fluently. They say what a test of a
@@ -21,7 +21,7 @@ In this order
 Examples
 --------
 >>> len(ZOO)
-40
+43
 >>> find_bug("theta-10000").first_stage
 'q.rope'
 """

@@ -12,6 +12,11 @@ stand there exactly once is refused, so that the zoo cannot fall behind the page
 bugs in one port are two changes, one after the other. Another arithmetic is made of the
 page in the same way, and is no bug (`minibitnet.golden.precision`).
 
+The page reads one layout alone. A port that reads another one wrongly, say a GGUF file,
+has weights in a wrong order, and that order is what the page is made to have. Where the
+layout's own module (`minibitnet.formats`) shows the mistake in a line, the bug says
+that, too; a test holds the two to be the same mistake.
+
 Examples
 --------
 >>> from minibitnet.golden.zoo import find_bug
@@ -36,8 +41,10 @@ from types import ModuleType
 from typing import NamedTuple
 
 from minibitnet import bpe, one_page
+from minibitnet.formats import i2_s, tq2_0
 
-SOURCES = {module.__name__: module for module in (one_page, bpe)}
+MODULES = (one_page, bpe, i2_s, tq2_0)
+SOURCES = {module.__name__: module for module in MODULES}
 
 
 class Change(NamedTuple):
@@ -62,6 +69,14 @@ class Bug:
     # "ids" if it is the tokenizer's, "generate" if only the length of a text differs
     look_for: str  # what to look for in the port
     module: str = one_page.__name__  # where the text stands
+    layouts: tuple[Change, ...] = ()
+
+    def in_layouts(self) -> dict[str, Change]:
+        """The same mistake as a change of each layout's module, by its name."""
+        return {
+            change.name: Change(self.name, change.right, change.wrong, change.name)
+            for change in self.layouts
+        }
 
 
 def mutate(*changes: Bug | Change) -> ModuleType:
