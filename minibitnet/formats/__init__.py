@@ -20,6 +20,7 @@ In this order
     `checks`    what all of them refuse
     `real_blocks`  an embedding of 8 or 6 bits a number
     `other_orders`  what ports have written that is no format
+    `atlas`     which weights are in which byte
     `detect`    which of them bytes are in
 
 Notes
