@@ -25,7 +25,7 @@ array([[0, 0, 0, 0, 0, 1, 1]])
 import numpy as np
 
 from minibitnet.arrays import I64
-from minibitnet.formats import LAYOUTS, Layout
+from minibitnet.formats import Layout
 
 
 def byte_of_each(layout: Layout, M: int, N: int) -> I64:
