@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.checkpoint.packedbytes import read_file
-from minibitnet.course.drawing import draw_cells
 from minibitnet.course.exercise import Exercise
 from minibitnet.formats import LAYOUTS, i2_s
 from minibitnet.golden.zoo import find_bug, mutate
@@ -163,7 +162,6 @@ check_unpack = Exercise(
         "": unpack_as_quarters,
     },
     cases=CASES,
-    draw=draw_cells,
 )
 check_entropy = Exercise(
     right=entropy,
