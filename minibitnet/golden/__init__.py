@@ -26,6 +26,7 @@ Test vectors
     `vectors`     all of it as files that any language can read
     `vectorset`   those files read back
     `exports`     the same as C headers, and for Verilog
+    `recognize`   which known bug gives just a wrong answer
     `report`      levels, counts, the first difference
     `conform`     how far a port agrees with the vectors
 

@@ -46,9 +46,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet.files.jsonfile import read_json
-from minibitnet.golden.catches import port_with
-from minibitnet.golden.operations import OPERATIONS, OPTIONAL, answer, locate
+from minibitnet.golden.operations import OPERATIONS, OPTIONAL, locate
 from minibitnet.golden.patterns import name_pattern
+from minibitnet.golden.recognize import find_bugs
 from minibitnet.golden.report import Outcome, Report
 from minibitnet.golden.vectors import sha256
 from minibitnet.golden.vectorset import (
@@ -58,10 +58,8 @@ from minibitnet.golden.vectorset import (
     as_array,
     open_set,
 )
-from minibitnet.golden.zoo import ZOO, Bug
 
 Array = NDArray[Any]
-WHOLE = ("forward", "generate")
 Functions = Mapping[str, Callable[..., Any]]
 
 
@@ -220,35 +218,6 @@ def judge(found: Array, vector: Entry, name: str, tested: VectorSet) -> Outcome:
         pattern=pattern,
         bugs=bugs,
     )
-
-
-def find_bugs(
-    found: Array, vector: Entry, name: str, tested: VectorSet
-) -> Iterator[str]:
-    """Known bugs that give just this answer, and what to look for.
-
-    Whole models take too long for it; there `minibitnet diagnose` finds them.
-    """
-    if vector["operation"] in WHOLE:
-        return
-    inputs = {key: tested.read_input(entry) for key, entry in vector["inputs"].items()}
-    parameters = locate(vector["parameters"], tested.directory)
-    for bug in ZOO:
-        if bug.name in vector["catches"]:
-            wrong = try_bug(bug, vector["operation"], inputs, parameters).get(name)
-            if wrong is not None and np.array_equal(wrong, found, equal_nan=True):
-                yield f"It is as {bug.name} has it: look for {bug.look_for}"
-
-
-def try_bug(
-    bug: Bug, operation: str, inputs: Mapping[str, Array], parameters: Entry
-) -> Mapping[str, Array]:
-    """What a port with a bug answers; nothing if it cannot."""
-    try:
-        with np.errstate(all="ignore"):
-            return answer(operation, inputs, parameters, port_with(bug))
-    except (ValueError, LookupError, TypeError):
-        return {}
 
 
 def judge_hash(found: Array, vector: Entry, name: str, entry: Entry) -> Outcome:

@@ -9,8 +9,9 @@ import pytest
 
 from minibitnet import rmsnorm
 from minibitnet.golden import vectorset
-from minibitnet.golden.conform import conform, conform_files, try_bug
+from minibitnet.golden.conform import conform, conform_files
 from minibitnet.golden.draws import draw
+from minibitnet.golden.recognize import try_bug
 from minibitnet.golden.report import LEVELS, Report
 from minibitnet.golden.vectorset import FROZEN, VectorSet, all_entries, open_set
 from minibitnet.golden.zoo import ZOO, find_bug, mutate

@@ -14,6 +14,7 @@ are, a prompt and a single token computed by two different programs.
 In this order
     `bug`          what a bug is, and a port that has it
     `weights`      unpacking, scales, masters
+    `layouts`      the codes of GGUF files in another order
     `activations`  codes, sums, norms
     `attention`    positions, heads, the mask
     `layers`       feed-forward, embedding, head, text
