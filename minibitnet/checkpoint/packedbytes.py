@@ -123,7 +123,7 @@ def read_array(path: Path, shape: tuple[int, int] | None) -> Stored:
     regular_file(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # of NumPy's parser, whatever it meets
         raise CheckpointError(
             f"{path}: expected a NumPy array, found {error}"
         ) from None

@@ -14,6 +14,7 @@ Examples
 --------
 In a checkpoint byte 0 has weights of four rows, R = 2 apart; in base 3 five neighbours.
 
+>>> from minibitnet.formats import LAYOUTS
 >>> byte_of_each(LAYOUTS["packed"], 8, 1).T
 array([[0, 1, 0, 1, 0, 1, 0, 1]])
 >>> byte_of_each(LAYOUTS["base3"], 1, 7)

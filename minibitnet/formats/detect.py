@@ -46,7 +46,7 @@ Verdict(layouts=('i2_s', 'i2_s_arm'), sure=False, why='they cannot be told apart
 >>> judge(detect(data, 64, 512, inputs=alive.astype(np.float32))).layouts
 ('i2_s',)
 >>> detect(LAYOUTS["tl1"].pack(w_codes), 64, 512)[-1].why
-'data must hold codes 0, 1 and 2, got 3 for the weight at (0, 1)'
+'data must hold three codes, got a fourth'
 """
 
 from collections.abc import Callable, Sequence

@@ -44,10 +44,12 @@ from functools import partial
 import numpy as np
 
 from minibitnet.arrays import I8, U8
-from minibitnet.formats.checks import check_multiple, check_size, to_codes
+from minibitnet.formats.checks import check_multiple, check_size
 
 SHIFTS = {"low": (0, 2, 4, 6), "high": (6, 4, 2, 0)}
-MAPS = {"": 0, "_plus_2": 3, "_signed": 1}  # to be added, modulo 4, to get code + 1
+# To be added, modulo 4, to get code + 1; and four times the two bits that turn what is
+# never stored (3, 0 or 2) into 3
+MAPS = {"": (0, 0b00000000), "_plus_2": (3, 0b11111111), "_signed": (1, 0b01010101)}
 
 
 def quarters(fours: U8, M: int, N: int) -> U8:
@@ -84,19 +86,27 @@ ARRANGEMENTS: dict[str, Arrange] = {
 }
 
 
-def read(data: U8, M: int, N: int, arrangement: str, first: str, plus: int) -> I8:
-    """The codes in such an order: data (M * N / 4,) -> w_codes (M, N)."""
+def read(data: U8, M: int, N: int, arrangement: str, first: str, stored: str) -> I8:
+    """The codes in such an order: data (M * N / 4,) -> w_codes (M, N).
+
+    Raises ValueError if there are two bits that stand for no code.
+    """
     check_size(data, M * N // 4)
+    plus, turned = MAPS[stored]
+    threes = data ^ np.uint8(turned)
+    if (threes & threes >> 1 & np.uint8(0b01010101)).any():
+        raise ValueError("data must hold three codes, got a fourth")
     fours = (data[:, None] >> np.array(SHIFTS[first], np.uint8)) + np.uint8(plus)
-    return to_codes(ARRANGEMENTS[arrangement](fours & np.uint8(3), M, N))
+    codes = ARRANGEMENTS[arrangement](fours & np.uint8(3), M, N)
+    return codes.astype(np.int8) - np.int8(1)
 
 
 ORDERS: dict[str, Callable[[U8, int, int], I8]] = {
-    f"{arrangement}_{first}{name}": partial(
-        read, arrangement=arrangement, first=first, plus=plus
+    f"{arrangement}_{first}{stored}": partial(
+        read, arrangement=arrangement, first=first, stored=stored
     )
-    for name, plus in MAPS.items()
+    for stored in MAPS
     for arrangement in ARRANGEMENTS
     for first in SHIFTS
-    if (arrangement, first, name) != ("quarters", "low", "")  # the checkpoint's own
+    if (arrangement, first, stored) != ("quarters", "low", "")  # the checkpoint's own
 }

@@ -229,9 +229,27 @@ def test_what_is_missing_is_said(tmp_path):
         find_layout(BUILT_IN, rows=4, columns=64)
     with pytest.raises(CheckpointError, match="No such file"):
         find_layout(tmp_path / "none.bin", rows=4, columns=64)
-    array.write_bytes(b"\x93NUMPY")
-    with pytest.raises(CheckpointError, match="expected a NumPy array"):
-        find_layout(array)
+
+
+def test_a_damaged_array_is_refused(tmp_path):
+    file = tmp_path / "w.npy"
+    np.save(file, np.zeros((16, 64), np.uint8))
+    whole = file.read_bytes()
+    damaged = {
+        "empty": b"",
+        "magic": whole[:6],
+        "cut": whole[:-1],
+        "huge": whole.replace(b"(16, 64)", b"(2**62,)"),
+        "larger": whole.replace(b"(16, 64)", b"(99**9,)"),
+        "quote": whole.replace(b"'descr'", b"'descr "),
+        "brace": whole.replace(b"}", b" "),
+        "object": whole.replace(b"|u1", b"|O8"),
+    }
+    for name, raw in damaged.items():
+        file.write_bytes(raw)
+        with pytest.raises(CheckpointError, match="expected a NumPy array"):
+            find_layout(file)
+        assert raw != whole, name
 
 
 def test_a_directory_of_neither_or_of_two(tmp_path):

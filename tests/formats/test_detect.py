@@ -38,7 +38,7 @@ def pack(name, w_codes):
     if name in LAYOUTS:
         return LAYOUTS[name].pack(w_codes)
     (M, N), order = w_codes.shape, name
-    for ending, plus in MAPS.items():
+    for ending, (plus, _) in MAPS.items():
         if ending and name.endswith(ending):
             order, stored = name.removesuffix(ending), (w_codes + 1 - plus) & 3
             break
@@ -80,7 +80,7 @@ def test_an_order_by_hand():
     for order in ORDERS:
         if order.startswith(("rows", "quarters")):
             with pytest.raises(ValueError, match="M must be a multiple of 4"):
-                ORDERS[order](np.zeros(6, np.uint8), 6, 4)
+                ORDERS[order](np.full(6, 0x55, np.uint8), 6, 4)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
