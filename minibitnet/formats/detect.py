@@ -63,6 +63,7 @@ FEWEST = 256  # bytes; fewer may look like a layout by chance
 UNBALANCED = 0.2  # of +1 less -1, among those that are not 0; trained: below 0.05
 UNLIKE = 0.02  # of -1 and +1, if 0 is as frequent as one of them
 UNEVEN = 0.1  # between the shares of zeros at the positions of a byte, at most
+TILED = ("tl1", "tl2")  # by bitnet.cpp, which no file says; here they are not
 LARGEST_SCALE = 1e6  # of weights; the smallest is absmean's 1e-5, or its reciprocal
 
 
@@ -151,7 +152,14 @@ def judge(guesses: Sequence[Guess], size: int = FEWEST) -> Verdict:
         ahead = f"{best.score - possible[1].score:.0f} standard deviations"
         why = f"its rows and columns differ most, {ahead} ahead of the next"
         return Verdict(layouts, True, why)
-    why = "nothing else is possible"
+    return _judge_alone(best)
+
+
+def _judge_alone(best: Guess) -> Verdict:
+    """The verdict where nothing else is possible: of the order that says nothing."""
+    layouts, why = (best.layout,), "nothing else is possible"
+    if best.layout in TILED:
+        return Verdict(layouts, False, f"{why}, but in files it is in unknown tiles")
     if best.score < CLEAR:
         why += "; rows and columns are too even to say that their order is right"
     return Verdict(layouts, True, why)

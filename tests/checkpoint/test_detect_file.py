@@ -151,7 +151,8 @@ def test_bytes_alone(tmp_path, layout):
     for file in (raw, array):
         found = find_layout(file, rows=M, columns=256)
         assert layout in found.verdict.layouts
-        assert found.verdict.sure == (found.verdict.layouts == (layout,))
+        alone = found.verdict.layouts == (layout,)
+        assert found.verdict.sure == (alone and not layout.startswith("tl"))
         assert (found.tensors, found.shape) == ([file.name], (M, 256))
 
 
