@@ -95,7 +95,8 @@ def find_of_all(file: File) -> Found:
     found = Found([stored.name for stored in packed], None, guesses, verdict)
     if file.config is None or not verdict.layouts:
         return found
-    evidence = weigh(read_pairs(file.packed, verdict.layouts[0]), file.config)
+    pairs = read_pairs(file.packed, verdict.layouts[0], file.config)
+    evidence = weigh(pairs, file.config)
     return found._replace(order=choose(evidence), evidence=evidence)
 
 

@@ -31,7 +31,7 @@ The small model, and the same rows in the other order:
 >>> from minibitnet.checkpoint.packedbytes import read_file
 >>> from minibitnet.stories import BUILT_IN
 >>> file = read_file(BUILT_IN)
->>> pairs = [*read_pairs(file.packed, "packed")]
+>>> pairs = [*read_pairs(file.packed, "packed", file.config)]
 >>> {order: round(z, 1) for order, z in weigh(pairs, file.config).items()}
 {'halves': 5.7, 'neighbours': 2.9}
 >>> def as_neighbours(w_codes):  # rows j and j + 16 of each head side by side
@@ -52,6 +52,7 @@ from minibitnet.checkpoint.packedbytes import Stored
 from minibitnet.config import Config
 from minibitnet.files.progress import progress
 from minibitnet.formats.detect import READINGS
+from minibitnet.weights import matrices
 
 Q, K = "self_attn.q_proj.weight", "self_attn.k_proj.weight"
 CLEAR = 4.0  # standard errors
@@ -63,15 +64,23 @@ def choose(evidence: Mapping[str, float]) -> str:
     return clear[0] if len(clear) == 1 else "unknown"
 
 
-def read_pairs(packed: Sequence[Stored], layout: str) -> Iterator[tuple[I8, I8]]:
-    """The codes of q and of k of each layer that has both."""
+def read_pairs(
+    packed: Sequence[Stored], layout: str, config: Config
+) -> Iterator[tuple[I8, I8]]:
+    """The codes of q and of k of each layer that has both, in the sizes of a config."""
     by_name = {stored.name: stored for stored in packed}
+    sizes = matrices(config)
     names = [name for name in by_name if name.endswith(Q)]
     for name in progress(names, "comparing rows"):
-        q, k = by_name[name], by_name.get(name.removesuffix(Q) + K)
-        if k is not None:
-            unpack = READINGS[layout]
-            yield unpack(q.data, *q.shapes[0]), unpack(k.data, *k.shapes[0])
+        pair = by_name[name], by_name.get(name.removesuffix(Q) + K)
+        shapes = [stored.shapes[0] for stored in pair if stored]
+        if shapes != [sizes[name.removesuffix(".weight")] for name in (Q, K)]:
+            continue
+        try:
+            q, k = (READINGS[layout](s.data, *s.shapes[0]) for s in pair if s)
+        except ValueError:  # a damaged layer, which says nothing
+            continue
+        yield q, k
 
 
 def weigh(pairs: Iterable[tuple[I8, I8]], config: Config) -> dict[str, float]:

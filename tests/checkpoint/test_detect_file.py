@@ -119,11 +119,22 @@ def test_an_order_is_one_that_is_clear_alone():
     assert choose({"halves": 3, "neighbours": -9}) == "unknown"
 
 
-def test_rows_need_q_and_k(tmp_path):
+def test_rows_need_whole_q_and_k():
     file = read_file(BUILT_IN)
     alone = [stored for stored in file.packed if "k_proj" not in stored.name]
-    assert [*read_pairs(alone, "packed")] == []
+    assert [*read_pairs(alone, "packed", file.config)] == []
     assert weigh([], file.config) == {"halves": 0, "neighbours": 0}
+
+    def changed(**changes):
+        damaged = [
+            stored._replace(**changes) if ".3.self_attn.q" in stored.name else stored
+            for stored in file.packed
+        ]
+        return len([*read_pairs(damaged, "packed", file.config)])
+
+    assert changed() == 6
+    assert changed(shapes=[(128, 512)]) == 5  # not as the config has it
+    assert changed(data=np.full(16384, 255, np.uint8)) == 5
 
 
 def test_two_rows_that_have_nothing_in_common():
