@@ -67,13 +67,21 @@ TILED = ("tl1", "tl2")  # by bitnet.cpp, which no file says; here they are not
 LARGEST_SCALE = 1e6  # of weights; the smallest is absmean's 1e-5, or its reciprocal
 
 
+POSSIBLE = "possible"
+# Where bytes hold rows and M is no multiple of 4, what stands for the missing rows is
+# unlike all else, and makes a wrong order look better than the right one.
+UNTRIED = (
+    "possible, but other orders of rows are not tried where 4 does not divide them"
+)
+
+
 class Guess(NamedTuple):
     """What speaks for a layout."""
 
     layout: str
     possible: bool
     score: float  # standard deviations above chance; 0 where it is not possible
-    why: str  # it is not possible
+    why: str  # it is not possible, or what was not tried
 
 
 class Verdict(NamedTuple):
@@ -112,7 +120,8 @@ def detect(
             score += agreement(w_codes, inputs)
         if outputs is not None:
             score += agreement(w_codes.T, outputs)
-        guesses.append(Guess(name, True, score, "possible"))
+        why = UNTRIED if name == "packed" and M % 4 else POSSIBLE
+        guesses.append(Guess(name, True, score, why))
     return in_order(guesses)
 
 
@@ -131,7 +140,8 @@ def pool(matrices: Sequence[Sequence[Guess]]) -> list[Guess]:
     for name, guesses in by_name.items():
         total = sum(guess.score for guess in guesses) / np.sqrt(len(guesses))
         bad = next((guess for guess in guesses if not guess.possible), None)
-        pooled.append(bad or Guess(name, True, float(total), "possible"))
+        why = max(guess.why for guess in guesses)  # UNTRIED, if it is said of one
+        pooled.append(bad or Guess(name, True, float(total), why))
     return in_order(pooled)
 
 
@@ -158,6 +168,8 @@ def judge(guesses: Sequence[Guess], size: int = FEWEST) -> Verdict:
 def _judge_alone(best: Guess) -> Verdict:
     """The verdict where nothing else is possible: of the order that says nothing."""
     layouts, why = (best.layout,), "nothing else is possible"
+    if best.why == UNTRIED:
+        return Verdict(layouts, False, UNTRIED)
     if best.layout in TILED:
         return Verdict(layouts, False, f"{why}, but in files it is in unknown tiles")
     if best.score < CLEAR:

@@ -6,8 +6,7 @@ wants to know a layout must try these orders, too.
 
 Notes
 -----
-All take M * N / 4 bytes, with no tail and no scale; where bytes hold rows and M is no
-multiple of 4, the last rows are missing. Which four share a byte:
+All take M * N / 4 bytes, with no tail and no scale. Which four share a byte:
 
 ``quarters``
     rows r, R + r, 2R + r, 3R + r of a column, as in a checkpoint (R = M / 4)
@@ -55,12 +54,14 @@ MAPS = {"": (0, 0b00000000), "_plus_2": (3, 0b11111111), "_signed": (1, 0b010101
 
 def quarters(fours: U8, M: int, N: int) -> U8:
     """Rows a quarter of the matrix apart: fours (n, 4) -> stored (M, N)."""
-    return fours.reshape(-1, N, 4).transpose(2, 0, 1).reshape(-1, N)[:M]
+    check_multiple("M", M, 4)
+    return fours.reshape(M // 4, N, 4).transpose(2, 0, 1).reshape(M, N)
 
 
 def rows(fours: U8, M: int, N: int) -> U8:
     """Rows that follow one another: fours (n, 4) -> stored (M, N)."""
-    return fours.reshape(-1, N, 4).transpose(0, 2, 1).reshape(-1, N)[:M]
+    check_multiple("M", M, 4)
+    return fours.reshape(M // 4, N, 4).transpose(0, 2, 1).reshape(M, N)
 
 
 def columns(fours: U8, M: int, N: int) -> U8:
@@ -86,12 +87,11 @@ ARRANGEMENTS: dict[str, Arrange] = {
 
 
 def read(data: U8, M: int, N: int, arrangement: str, first: str, stored: str) -> I8:
-    """The codes in such an order: data (n,) -> w_codes (M, N).
+    """The codes in such an order: data (M * N / 4,) -> w_codes (M, N).
 
     Raises ValueError if there are two bits that stand for no code.
     """
-    by_rows = arrangement in ("quarters", "rows")
-    check_size(data, -(-M // 4) * N if by_rows else M * N // 4)
+    check_size(data, M * N // 4)
     plus, turned = MAPS[stored]
     threes = data ^ np.uint8(turned)
     if (threes & threes >> 1 & np.uint8(0b01010101)).any():
