@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from minibitnet.golden.zoo import KINDS, Bug
-from minibitnet.golden.zoo.bug import diff
+from minibitnet.golden.zoo.bug import Change, diff
 
 PAGE = Path(__file__).parents[1] / "BUGS.md"
 HEAD = """# Forty-three ways to get it wrong
@@ -38,9 +38,7 @@ def page() -> str:
 
 def entry(bug: Bug) -> str:
     """What there is to say of a bug."""
-    changes = [
-        line for each in (bug, *bug.in_layouts().values()) for line in hunk(each)
-    ]
+    changes = [line for each in (bug, *bug.layouts) for line in hunk(each)]
     return "\n".join(
         [
             f"### {bug.name}\n",
@@ -54,7 +52,7 @@ def entry(bug: Bug) -> str:
     )
 
 
-def hunk(bug: Bug) -> list[str]:
+def hunk(bug: Bug | Change) -> list[str]:
     """The lines that a bug changes, as a diff has them."""
     line, right, wrong = diff(bug)
     changes = [f"-{text}" for text in right] + [f"+{text}" for text in wrong]

@@ -26,7 +26,7 @@ from minibitnet.golden.diagnose import Diagnosis, diagnose
 from minibitnet.golden.dumps import Dump, read_dump
 from minibitnet.golden.evidence import Suspect
 from minibitnet.golden.zoo import Bug
-from minibitnet.golden.zoo.bug import diff
+from minibitnet.golden.zoo.bug import Change, diff
 from minibitnet.stories import BUILT_IN
 
 INDENT = " " * 13
@@ -145,7 +145,8 @@ def per_cent(distance: float) -> str:
 def print_suspect(suspect: Suspect) -> None:
     """The bugs of a suspect: where the page is changed, and what to look for."""
     for bug in suspect.bugs:
-        for each in (bug, *bug.in_layouts().values()):
+        places: list[Bug | Change] = [bug, *bug.layouts]
+        for each in places:
             line, right, wrong = diff(each)
             print(f"\n  {each.module.replace('.', '/')}.py:{line}")
             print(*(f"- {text}" for text in right), sep="\n")

@@ -69,14 +69,11 @@ class Bug:
     # "ids" if it is the tokenizer's, "generate" if only the length of a text differs
     look_for: str  # what to look for in the port
     module: str = one_page.__name__  # where the text stands
-    layouts: tuple[Change, ...] = ()
+    layouts: tuple[Change, ...] = ()  # the same mistake in the modules of layouts
 
     def in_layouts(self) -> dict[str, Change]:
-        """The same mistake as a change of each layout's module, by its name."""
-        return {
-            change.name: Change(self.name, change.right, change.wrong, change.name)
-            for change in self.layouts
-        }
+        """The same mistake in each layout's module, by the module's name."""
+        return {change.module: change for change in self.layouts}
 
 
 def mutate(*changes: Bug | Change) -> ModuleType:
@@ -118,7 +115,7 @@ def file_of(change: Bug | Change) -> Path:
     return Path(inspect.getfile(SOURCES[change.module]))
 
 
-def diff(bug: Bug) -> tuple[int, list[str], list[str]]:
+def diff(bug: Bug | Change) -> tuple[int, list[str], list[str]]:
     """The number of the first line that a bug changes; the lines, right and wrong."""
     source = inspect.getsource(SOURCES[bug.module])
     check_once(bug, source)

@@ -25,7 +25,12 @@ LAYOUTS = (
         look_for="blocks of 64 instead of 128 in I2_S: files have 128 codes in 32 "
         "bytes, whatever processor reads them.",
         layouts=(
-            Change(I2_S, "BLOCK, BLOCK_ARM = 128, 64", "BLOCK, BLOCK_ARM = 64, 64"),
+            Change(
+                "blocks-of-64",
+                "BLOCK, BLOCK_ARM = 128, 64",
+                "BLOCK, BLOCK_ARM = 64, 64",
+                I2_S,
+            ),
         ),
     ),
     Bug(
@@ -39,8 +44,18 @@ LAYOUTS = (
         look_for="the shifts of the four quarters of a block: I2_S has the first in "
         "the highest bits, TQ2_0 in the lowest.",
         layouts=(
-            Change(I2_S, "np.array([6, 4, 2, 0]", "np.array([0, 2, 4, 6]"),
-            Change(TQ2_0, "np.array([0, 2, 4, 6]", "np.array([6, 4, 2, 0]"),
+            Change(
+                "block-bits-reversed",
+                "np.array([6, 4, 2, 0]",
+                "np.array([0, 2, 4, 6]",
+                I2_S,
+            ),
+            Change(
+                "block-bits-reversed",
+                "np.array([0, 2, 4, 6]",
+                "np.array([6, 4, 2, 0]",
+                TQ2_0,
+            ),
         ),
     ),
     Bug(
@@ -55,9 +70,10 @@ LAYOUTS = (
         "the first in the highest bits, not four neighbours.",
         layouts=(
             Change(
-                I2_S,
+                "blocks-in-sequence",
                 PARTED,
                 "to_codes((data[:-TAIL, None] >> SHIFTS[::-1] & 3).reshape(M, N))",
+                I2_S,
             ),
         ),
     ),
@@ -74,9 +90,10 @@ LAYOUTS = (
         "those of four rows in one column, as one build of bitnet.cpp has it.",
         layouts=(
             Change(
-                I2_S,
+                "blocks-as-four-rows",
                 "data[:-TAIL].reshape(-1, block // 4)",
                 "data[:-TAIL].reshape(M // 4, N)",
+                I2_S,
             ),
         ),
     ),

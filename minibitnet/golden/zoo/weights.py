@@ -55,9 +55,10 @@ WEIGHTS = (
         look_for="what two bits stand for: the code + 1, so 0, 1, 2 for -1, 0, +1.",
         layouts=(
             Change(
-                I2_S,
+                "code-map",
                 PARTED,
                 PARTED.replace("to_codes(", MAP).replace("(M, N))", "(M, N)]"),
+                I2_S,
             ),
         ),
     ),
@@ -82,7 +83,10 @@ WEIGHTS = (
         "product. In I2_S it is the float32 behind all codes.",
         layouts=(
             Change(
-                I2_S, 'np.float32(data[-TAIL:][:4].view("<f4")[0])', "np.float32(1)"
+                "scale-missing",
+                'np.float32(data[-TAIL:][:4].view("<f4")[0])',
+                "np.float32(1)",
+                I2_S,
             ),
         ),
     ),

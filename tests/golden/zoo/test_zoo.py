@@ -119,6 +119,7 @@ def test_a_mistake_of_a_layout_is_the_same_on_the_page(bug):
     for module, wrong in bug.in_layouts().items():
         layout = importlib.import_module(module)
         data, port = layout.pack(w_codes, 0.5), mutate(wrong)
+        assert wrong.name == bug.name
         found = port.unpack(data, 8, 512)
         expected = mutate(bug).unpack(pack(w_codes), 8)
         np.testing.assert_array_equal(found, expected)
