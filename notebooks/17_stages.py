@@ -314,6 +314,5 @@ check_port_d(index)
 #   rows or heads: the order.
 # - Fluent text proves nothing.
 #
-# **Next:** this was the last. [The cheat sheet](../CHEATSHEET.md) has all traps with the stage at which each shows first; the module of this notebook is
-# [stages.py](../minibitnet/stages.py), the table of names [names.py](../minibitnet/golden/names.py). And now the model itself, from [config.py](../minibitnet/config.py) to [decode.py](../minibitnet/decode.py): you
-# have met all of it.
+# **Next:** [notebook 18](18_layouts.ipynb), the same weights in other bytes, where ports go wrong most. [The cheat sheet](../CHEATSHEET.md) has all traps with the stage at which each shows first;
+# the module of this notebook is [stages.py](../minibitnet/stages.py), the table of names [names.py](../minibitnet/golden/names.py).

@@ -2,11 +2,14 @@
 
 import re
 
+import numpy as np
 import pytest
 from shared import ROOT
 
 from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
+from minibitnet.formats import LAYOUTS
+from minibitnet.formats.atlas import byte_of_each, weights_in
 from minibitnet.golden.names import EMBED, FINAL_NORM, IN_A_BLOCK, LOGITS
 from minibitnet.golden.zoo import find_bug
 from minibitnet.weights import matrices
@@ -54,6 +57,26 @@ def test_every_stage_it_names_exists_and_has_that_name_elsewhere():
     assert ends >= {name.split(".")[-1] for name in matrices(parse_config(CONFIG))}
 
 
+def test_every_layout_has_its_row_and_its_bits():
+    found = {row[0].split("`")[1]: row[1:] for row in rows("Bytes") if "`" in row[0]}
+    assert [*found] == [*LAYOUTS]
+    in_words = {4: "four", 5: "five", 6: "two threes"}
+    for name, (bits, held, low, stored) in found.items():
+        layout = LAYOUTS[name]
+        assert float(bits) == pytest.approx(layout.bits_per_weight, abs=1e-4)
+        weights = weights_in(byte_of_each(layout, 16, 256), 0)
+        word = "two pairs" if name == "tl1" else in_words[len(weights)]
+        assert held.startswith(word)
+        zeros, codes = layout.pack(np.zeros((16, 256), np.int8)), np.zeros((16, 256))
+        codes[weights[0]] = 1
+        turned = int(zeros[0]) ^ int(layout.pack(codes.astype(np.int8))[0])
+        if low != "-":  # the first weight is in the lowest bits, or in the highest
+            assert (turned < 16) == (low == "yes")
+        if low != "-" and stored.startswith("code"):
+            one = {"code + 1": 0b01010101, "code + **2**": 0b10101010}[stored]
+            assert zeros[0] == one
+
+
 TRAPS = {row[0]: row[-1].strip("`") for row in rows("Traps, and how each shows")}
 IN_THE_ZOO = {  # whose tests see where each shows first
     "SiLU for squared ReLU": ["silu"],
@@ -64,6 +87,10 @@ IN_THE_ZOO = {  # whose tests see where each shows first
     "rows unpacked as neighbours, or highest bits first": [
         "neighbouring-rows",
         "high-bits-first",
+    ],
+    "I2_S read in blocks of 64, as neighbours, as four rows, or lowest bits first": [
+        *("blocks-of-64", "blocks-in-sequence", "blocks-as-four-rows"),
+        "block-bits-reversed",
     ],
     "key/value head `h % G` in place of `h // (H // G)`": ["modulo-heads"],
     "one scale for all tokens": ["one-scale-for-all"],

@@ -74,6 +74,7 @@ SMALL = ast.Constant | ast.Name | ast.operator | ast.cmpop | ast.boolop
 NO_NAN = "there is no NaN among the numbers"
 LAST = "axis 1 is the last of two"
 DTYPE = "the same numbers; no exercise but BitLinear's asks for a dtype"
+MEET = "uint8 and int8 meet in int16, which has a -1"
 EITHER = "the order of the two does not matter"
 EQUIVALENT = {  # what each mutant changes, and why it is as right as before
     "01_absmean.codes": {
@@ -96,15 +97,11 @@ EQUIVALENT = {  # what each mutant changes, and why it is as right as before
         "np.rint -> np.round": "both round halves to even",
     },
     "03_packing.unpack": {
-        "np.concatenate(bands).astype(np.int8) -> np.concatenate(bands)": (
-            "uint8 and int8 meet in int16, which has a -1"
-        ),
+        "np.concatenate(bands).astype(np.int8) -> np.concatenate(bands)": MEET,
         "np.concatenate(bands).astype(np.int8) -> "
-        "np.concatenate(bands).astype(np.uint8)": (
-            "uint8 and int8 meet in int16, which has a -1"
-        ),
+        "np.concatenate(bands).astype(np.uint8)": MEET,
         "np.int8(1) -> 1": DTYPE,
-        "np.int8 -> np.uint8": "int8 and uint8 meet in int16, which has a -1",
+        "np.int8 -> np.uint8": MEET,
     },
     "04_matmul.product": {
         "x_codes[:, row == 1].sum(axis=1, dtype=np.int32) -> "
@@ -170,6 +167,10 @@ EQUIVALENT = {  # what each mutant changes, and why it is as right as before
     "17_stages.first": {
         "np.abs(a).max() -> np.nanmax(np.abs(a))": NO_NAN,
         "a - b -> b - a": "the absolute value is taken",
+    },
+    "18_layouts.unpack": {
+        "np.zeros(M * N, np.int8) -> np.zeros(M * N)": DTYPE,
+        "np.zeros -> np.ones": "every code is written",
     },
 }
 

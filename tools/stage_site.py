@@ -60,7 +60,7 @@ def offer(path, stage):
         path /= "README.md"
     if path.suffix in (".md", ".ipynb"):
         return Path("index.md") if path == Path("README.md") else path
-    if path.suffix == ".png":
+    if path.suffix in (".png", ".svg"):
         return copied(path, stage)
     as_scripts = SHOWN_AS_SCRIPTS.intersection([path, *path.parents])
     if path.parts[0] == "minibitnet" and not as_scripts:

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 from minibitnet.golden.zoo import KINDS, Bug
-from minibitnet.golden.zoo.bug import diff
+from minibitnet.golden.zoo.bug import Change, diff
 
 PAGE = Path(__file__).parents[1] / "BUGS.md"
-HEAD = """# Forty ways to get it wrong
+HEAD = """# Forty-three ways to get it wrong
 
 Mistakes that real ports of BitNet and of its relatives made, each as the line of [one_page.py](minibitnet/one_page.py)
-that it changes (two of the tokenizer as a line of [bpe.py](minibitnet/bpe.py)), with the place where somebody met it. Few of them crash. Most leave a
+that it changes (two of the tokenizer as a line of [bpe.py](minibitnet/bpe.py)), and, if it reads another layout wrongly, as a line of that layout's own module, with the place where somebody met it. Few of them crash. Most leave a
 model that says something, some one that speaks fluently, and that is why each has its first stage: the first array that is not the page's.
 
 ```console
@@ -38,21 +38,25 @@ def page() -> str:
 
 def entry(bug: Bug) -> str:
     """What there is to say of a bug."""
-    line, right, wrong = diff(bug)
-    file = bug.module.replace(".", "/") + ".py"
-    changes = [f"-{text}" for text in right] + [f"+{text}" for text in wrong]
+    changes = [line for each in (bug, *bug.layouts) for line in hunk(each)]
     return "\n".join(
         [
             f"### {bug.name}\n",
             f"{bug.symptom}\n",
             "```diff",
-            f"@@ {file}:{line} @@",
             *changes,
             "```\n",
             f"First stage: `{bug.first_stage}`. Look for {bug.look_for}",
             f"Met in {link(bug.where)}.\n",
         ]
     )
+
+
+def hunk(bug: Bug | Change) -> list[str]:
+    """The lines that a bug changes, as a diff has them."""
+    line, right, wrong = diff(bug)
+    changes = [f"-{text}" for text in right] + [f"+{text}" for text in wrong]
+    return [f"@@ {bug.module.replace('.', '/')}.py:{line} @@", *changes]
 
 
 def link(where: str) -> str:

@@ -7,6 +7,7 @@ In this order
     `generate`  continue a text
     `chat`      talk with a model
     `inspect`   what a checkpoint holds, and where its bytes go
+    `detect`    how the weights in a file are packed
     `download`  fetch a model from the hub
     `synth`     write a random checkpoint in the real layout
     `trace`     write every array of a forward pass

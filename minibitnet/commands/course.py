@@ -11,7 +11,8 @@ from minibitnet.files.writing import claim, place
 # A wheel holds the notebooks in the package; a repository, beside it.
 PACKAGE = Path(minibitnet.__file__).parent
 HOMES = (PACKAGE / "course", PACKAGE.parent)
-OUTSIDE = re.compile(r"\[[^]\n]*\]\((?:\.\./)?(minibitnet[^)]*)\)")  # links to modules
+# Links to modules, and to a page that is not copied
+OUTSIDE = re.compile(r"\[[^]\n]*\]\((?:\.\./)?((?:minibitnet|FORMATS)[^)]*)\)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ from minibitnet.golden.dumps import Dump, read_dump
 from minibitnet.golden.evidence import Suspect
 from minibitnet.golden.port import find_line
 from minibitnet.golden.zoo import Bug
-from minibitnet.golden.zoo.bug import diff
+from minibitnet.golden.zoo.bug import Change, diff
 from minibitnet.stories import BUILT_IN
 
 INDENT = " " * 13
@@ -105,6 +105,11 @@ def print_diagnosis(found: Diagnosis) -> int:
         for suspect in found.equal[:SHOWN]:
             print_suspect(suspect)
         return 1
+    if found.begun is not None:
+        print(f"It is {found.begun.name}: the same numbers up to {found.begun.first},")
+        print("where something else begins.")
+        print_suspect(found.begun)
+        return 1
     if nearest is not None:
         print(
             f"Nearest is {nearest.name}: {per_cent(nearest.mean)} away on average, "
@@ -112,6 +117,12 @@ def print_diagnosis(found: Diagnosis) -> int:
         )
         print_suspect(nearest)
         return 1
+    return print_unknown(found)
+
+
+def print_unknown(found: Diagnosis) -> int:
+    """What is known of a port that has no known bug; 0 if it is only the arithmetic."""
+    page = found.page
     far, name = max((far, name) for name, far in page.distances.items())
     away = f"{per_cent(page.mean)} away on average, at most {per_cent(far)} ({name})"
     if found.looks_like_rounding:
@@ -139,10 +150,12 @@ def per_cent(distance: float) -> str:
 def print_suspect(suspect: Suspect) -> None:
     """The bugs of a suspect: where the page is changed, and what to look for."""
     for bug in suspect.bugs:
-        line, right, wrong = diff(bug)
-        print(f"\n  {bug.module.replace('.', '/')}.py:{line}")
-        print(*(f"- {text}" for text in right), sep="\n")
-        print(*(f"+ {text}" for text in wrong), sep="\n")
+        places: list[Bug | Change] = [bug, *bug.layouts]
+        for each in places:
+            line, right, wrong = diff(each)
+            print(f"\n  {each.module.replace('.', '/')}.py:{line}")
+            print(*(f"- {text}" for text in right), sep="\n")
+            print(*(f"+ {text}" for text in wrong), sep="\n")
         print()
         for title, text in (
             ("seen", bug.symptom), ("look for", bug.look_for), ("met in", bug.where),

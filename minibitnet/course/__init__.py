@@ -13,5 +13,5 @@ In this order
     `absmean`, `absmax`, `packing`, `matmul`, `bitlinear`                notebooks 1-5
     `rmsnorm`, `feedforward`, `rope`, `attention`, `model`               6-10
     `checkpoint`, `sampling`, `tokenizer`                                11-13
-    `kernels`, `costs`, `training`, `stages`                             14-17
+    `kernels`, `costs`, `training`, `stages`, `layouts`                  14-18
 """

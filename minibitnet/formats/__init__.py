@@ -19,6 +19,8 @@ In this order
     `base3`     five to a byte, plainly
     `checks`    what all of them refuse
     `real_blocks`  an embedding of 8 or 6 bits a number
+    `other_orders`  what ports have written that is no format
+    `atlas`     which weights are in which byte
     `detect`    which of them bytes are in
 
 Notes
@@ -90,10 +92,18 @@ LAYOUTS = {
         i2_s.pack, i2_s.unpack, i2_s.BITS_PER_WEIGHT, (1, 128), "GGUF of bitnet.cpp"
     ),
     "i2_s_arm": Layout(
-        i2_s.pack_arm, i2_s.unpack_arm, i2_s.BITS_PER_WEIGHT, (1, 64), "the same, ARM"
+        i2_s.pack_arm,
+        i2_s.unpack_arm,
+        i2_s.BITS_PER_WEIGHT,
+        (1, 64),
+        "GGUF of bitnet.cpp, ARM",
     ),
     "i2_s_rows": Layout(
-        i2_s.pack_rows, i2_s.unpack_rows, i2_s.BITS_PER_WEIGHT, (4, 1), "the same, x86"
+        i2_s.pack_rows,
+        i2_s.unpack_rows,
+        i2_s.BITS_PER_WEIGHT,
+        (4, 1),
+        "GGUF of bitnet.cpp, x86",
     ),
     "tq2_0": Layout(
         tq2_0.pack, tq2_0.unpack, tq2_0.BITS_PER_WEIGHT, (1, 256), "GGUF of llama.cpp"

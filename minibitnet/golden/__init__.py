@@ -26,6 +26,7 @@ Test vectors
     `vectors`     all of it as files that any language can read
     `vectorset`   those files read back
     `exports`     the same as C headers, and for Verilog
+    `recognize`   which known bug gives just a wrong answer
     `answers`     one array of a port beside the right one
     `outcome`     what became of it, and the level it counts for
     `report`      levels, counts, the first difference
@@ -36,11 +37,11 @@ Other arithmetics
     `precision`  how far apart right programs are
 
 Known bugs
-    `zoo`         forty ways to get it wrong
+    `zoo`         forty-three ways to get it wrong
     `port`        a port run on a model
     `dumps`         the numbers of a port, in whatever form
     `evalcallback`  as llama.cpp prints them
     `seen`          what of a forward pass they show
     `evidence`      how near each bug comes to them
-    `diagnose`      which of the forty it is
+    `diagnose`      which of the forty-three it is
 """

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from minibitnet.golden.names import count_heads
 from minibitnet.golden.outcome import Outcome
 from minibitnet.golden.patterns import name_pattern
+from minibitnet.golden.recognize import find_bugs
 from minibitnet.golden.traces import read_trace
 from minibitnet.golden.vectors import sha256
 from minibitnet.golden.vectorset import Entry, VectorSet, as_array
@@ -98,6 +99,7 @@ def judge(found: Array, vector: Entry, name: str, tested: VectorSet) -> Outcome:
         pattern=name_pattern(
             right, found, find_ties(vector, name, tested), heads_of(vector, name)
         ),
+        bugs=tuple(find_bugs(found, vector, name, tested)),
     )
 
 

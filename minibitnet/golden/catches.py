@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from minibitnet import one_page
 from minibitnet.files.progress import progress
 from minibitnet.golden.cases import Case
-from minibitnet.golden.operations import OPERATIONS, Reference, locate
+from minibitnet.golden.operations import LAYOUTS, OPERATIONS, Reference, locate
 from minibitnet.golden.zoo import ZOO, Bug, mutate
 
 LONG = ("stories", "2b4t", "_200")
@@ -43,11 +43,16 @@ def find_catches(
 
 
 def port_with(bug: Bug) -> Reference:
-    """A port that has a bug."""
+    """A port that has a bug, in whatever reads weights, too."""
     if bug.module != one_page.__name__:
         return Reference(bpe=mutate(bug))
     source = inspect.getsource(one_page).replace(bug.right, bug.wrong)
-    return Reference(page=mutate(bug), source=source)
+    wrong = bug.in_layouts()
+    layouts = {
+        name: mutate(wrong[module.__name__]) if module.__name__ in wrong else module
+        for name, module in LAYOUTS.items()
+    }
+    return Reference(page=mutate(bug), source=source, layouts=layouts)
 
 
 def differs(case: Case, right: Outputs, port: Reference, directory: Path) -> bool:

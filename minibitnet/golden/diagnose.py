@@ -16,6 +16,9 @@ from the bug `silu`. With no bug so near, small distances from the start look li
 another arithmetic; exact stages and then a jump, or large distances, like a mistake
 that is not in the zoo.
 
+A port may have a known mistake and an unknown one behind it. Then no suspect is equal,
+but one has the port's very numbers where the page's are others, up to the second.
+
 Bugs that show only where a text continues are run in pieces: up to the first token that
 differs, then one at a time.
 
@@ -64,6 +67,18 @@ class Diagnosis:
         """Those whose numbers are all the port's, with the fewest bugs."""
         equal = [suspect for suspect in self.suspects if suspect.first is None]
         return [s for s in equal if len(s.bugs) == len(equal[0].bugs)]
+
+    @property
+    def begun(self) -> Suspect | None:
+        """The one whose numbers are the port's furthest, beyond where the page ends."""
+        order = [*self.page.distances]
+        begun = [
+            suspect
+            for suspect in self.suspects
+            if suspect.begin == self.page.first and suspect.first is not None
+        ]
+        best = max(begun, key=lambda s: order.index(s.first or ""), default=None)
+        return best if best and best.first != self.page.first else None
 
     @property
     def nearest(self) -> Suspect | None:

@@ -8,8 +8,8 @@ mistake.
 
 Notes
 -----
-What the page does not have is done by the package: packing, sampling, the tokenizer,
-and refusing what is wrong.
+What the page does not have is done by the package: packing, the layouts of GGUF files,
+sampling, the tokenizer, and refusing what is wrong.
 
 Examples
 --------
@@ -28,7 +28,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import bpe, one_page, packing, sampling
+from minibitnet.formats import i2_s, tq1_0, tq2_0
 from minibitnet.golden.refusals import is_refused
 from minibitnet.golden.traces import LEFT_OUT, join
 from minibitnet.text.tokenizerfile import read_bpe
@@ -45,6 +46,7 @@ from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer
 
 Arrays = Mapping[str, NDArray[Any]]
 Parameters = Mapping[str, Any]
+LAYOUTS = {"I2_S": i2_s, "TQ1_0": tq1_0, "TQ2_0": tq2_0}
 DECIMALS = 10  # of probabilities, whose last bits are those of a machine's exp
 
 
@@ -56,6 +58,10 @@ class Reference:
     source: str = inspect.getsource(one_page)
     packing: ModuleType = packing
     bpe: ModuleType = bpe
+    layouts: Mapping[str, ModuleType] = field(default_factory=lambda: LAYOUTS)
+
+    def __hash__(self) -> int:
+        return id(self)
 
 
 REFERENCE = Reference()
@@ -84,6 +90,21 @@ def ternary(ref: Reference, packed: Any, M: int, w_scale: Any, divides: bool) ->
     config = {"quantization_config": {"linear_class": kind}}
     weights = {"w.weight": packed, "w.weight_scale": w_scale}
     return ref.page.ternary(config, weights, "w", M)
+
+
+def unpack_gguf(ref: Reference, i: Arrays, p: Parameters) -> Any:
+    """The codes and the scale of a ternary matrix as GGUF has it."""
+    layout, data, M, N = ref.layouts[p["type"]], i["data"], p["M"], p["N"]
+    if p["type"] == "I2_S":
+        scale = layout.unpack_scale(data)
+    else:
+        scale = layout.unpack_scales(data, M, N).max()  # of blocks of zeros it is 0
+    return {"codes": layout.unpack(data, M, N), "scale": np.array([scale], np.float32)}
+
+
+def pack_gguf(ref: Reference, i: Arrays, p: Parameters) -> Any:
+    """A ternary matrix as GGUF has it."""
+    return {"data": ref.layouts[p["type"]].pack(i["codes"], i["scale"].item())}
 
 
 def quantize_activations(ref: Reference, i: Arrays, p: Parameters) -> Any:
@@ -227,6 +248,8 @@ OPERATIONS: dict[str, Operation] = {
     "widen": lambda ref, i, p: {"values": ref.page.widen(i["bits"])},
     "pack": lambda ref, i, p: {"packed": ref.packing.pack(i["codes"])},
     "unpack": lambda ref, i, p: {"codes": ref.page.unpack(i["packed"], p["M"])},
+    "pack_gguf": pack_gguf,
+    "unpack_gguf": unpack_gguf,
     "quantize_weights": quantize_weights,
     "quantize_activations": quantize_activations,
     "product": product,
@@ -243,6 +266,10 @@ OPERATIONS: dict[str, Operation] = {
     "pick": pick,
     "generate": generate,
 }
+
+
+# For programs that read GGUF files: a port that answers none of them is not asked.
+OPTIONAL = {"pack_gguf", "unpack_gguf"}
 
 
 def locate(parameters: Mapping[str, Any], directory: Path) -> dict[str, Any]:

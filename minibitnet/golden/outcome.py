@@ -45,6 +45,7 @@ class Outcome:
     differ: int | None = None  # how many are
     size: int = 0  # of how many
     pattern: str = ""
+    bugs: tuple[str, ...] = ()  # known ones that give just this answer
     wrong_shape: bool = False
 
     @classmethod

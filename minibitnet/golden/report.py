@@ -159,6 +159,7 @@ class Report:
             head = f"- {failure.operation}"
             head = "\nThe first difference" if failure is first else head
             yield f"{head}: {failure.line()}{self.elsewhere(failure)}"
+            yield from failure.bugs
 
     def elsewhere(self, first: Outcome) -> str:
         """What it looks like in other vectors of the operation, if otherwise."""

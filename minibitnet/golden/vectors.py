@@ -31,7 +31,16 @@ from numpy.typing import NDArray
 
 from minibitnet.files.progress import progress
 from minibitnet.files.writing import new_directory
-from minibitnet.golden.cases import Case, Drawn, codes, floats, models, refused, text
+from minibitnet.golden.cases import (
+    Case,
+    Drawn,
+    codes,
+    floats,
+    layouts,
+    models,
+    refused,
+    text,
+)
 from minibitnet.golden.catches import find_catches
 from minibitnet.golden.draws import draw
 from minibitnet.golden.names import CONTRACT
@@ -39,7 +48,7 @@ from minibitnet.golden.operations import answer, locate
 from minibitnet.golden.quirky import LLAMA, write_quirky
 from minibitnet.stories import BUILT_IN
 
-FORMAT, VERSION = "minibitnet-vectors", "1.0.0"
+FORMAT, VERSION = "minibitnet-vectors", "1.1.0"
 FEW = 64  # numbers that stand in the manifest too
 MODEL_FILES = (
     *("config.json", "generation_config.json", "model.safetensors"),
@@ -64,7 +73,7 @@ Array = NDArray[Any]
 
 def all_cases() -> list[Case]:
     """Every case, in the order of the manifest."""
-    parts = (text, refused, codes, floats, models)
+    parts = (text, refused, codes, floats, models, layouts)
     return [case for part in parts for case in part.cases()]
 
 

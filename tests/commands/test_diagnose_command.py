@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minibitnet.cli import main
+from minibitnet.formats import i2_s
 from minibitnet.golden import diagnose
 from minibitnet.golden.port import run_port
 from minibitnet.golden.traces import write_trace
@@ -73,6 +74,27 @@ def test_the_nearest_is_told_with_how_near(capsys, tmp_path):
     status, out, _ = run(capsys, path, "--ids", "4093,300,301")
     assert status == 1
     assert "\nNearest is silu: 1 % away on average, the page " in out
+
+
+def test_a_mistake_with_another_behind_it_is_named(capsys, tmp_path):
+    """The port's I2_S has the mistake; matrices that I2_S cannot hold are right."""
+    bug = find_bug("code-map")
+    wrong, port = mutate(bug.in_layouts()["minibitnet.formats.i2_s"]), mutate()
+    right = port.unpack
+
+    def unpack(packed, M):
+        w_codes = right(packed, M)
+        if w_codes.shape[1] % i2_s.BLOCK:
+            return w_codes
+        return wrong.unpack(i2_s.pack(w_codes), *w_codes.shape)
+
+    port.unpack = unpack
+    write_trace(tmp_path / "port.npz", run_port(port, BUILT_IN, IDS), IDS)
+    status, out, _ = run(capsys, tmp_path / "port.npz")
+    assert status == 1
+    assert "It is code-map: the same numbers up to layers.0.down.acc,\n" in out
+    assert "minibitnet/formats/i2_s.py:" in out
+    assert bug.symptom in out
 
 
 def test_another_arithmetic_is_no_mistake(capsys, tmp_path):

@@ -12,9 +12,11 @@ from minibitnet.golden import vectorset
 from minibitnet.golden.conform import conform, conform_files
 from minibitnet.golden.draws import draw
 from minibitnet.golden.outcome import LEVELS
+from minibitnet.golden.recognize import try_bug
 from minibitnet.golden.report import Report
 from minibitnet.golden.traces import write_trace
 from minibitnet.golden.vectorset import FROZEN, VectorSet, all_entries, open_set
+from minibitnet.golden.zoo import ZOO, find_bug, mutate
 
 
 @pytest.fixture(scope="module")
@@ -402,3 +404,63 @@ def test_drawn_inputs_are_those_of_the_hash(monkeypatch):
     monkeypatch.setattr(vectorset, "draw", lambda *given: draw(*given) + 1)
     with pytest.raises(ValueError, match="drawn from"):
         tested.read_input(entries[0])
+
+
+GGUF = ("pack_gguf", "unpack_gguf")
+
+
+def test_what_is_left_to_a_port_is_not_asked_of_it_unless_it_begins(port):
+    for operation in GGUF:
+        files = sorted((port / "arrays").glob(f"{operation}.*"))
+        for file in files[1:]:
+            file.unlink()
+        report = conform_files(port)
+        assert report.level == "shapes"
+        assert report.count("missing", operation) == len(files) - 1
+        files[0].unlink()
+        report = conform_files(port)
+        assert (report.passed, report.level) == (True, LEVELS[-1])
+        assert operation not in report.content()["operations"]
+
+
+@pytest.mark.parametrize(
+    "name", [bug.name for bug in ZOO if bug.layouts and bug.name != "scale-missing"]
+)
+def test_a_port_that_unpacks_wrongly_is_told_how(port, name):
+    wrong = mutate(find_bug(name).in_layouts()["minibitnet.formats.i2_s"])
+    for vector in VectorSet(FROZEN).vectors:
+        if vector["parameters"].get("type") == "I2_S" and "data" in vector["inputs"]:
+            data = VectorSet(FROZEN).read_input(vector["inputs"]["data"])
+            M, N = map(vector["parameters"].get, "MN")
+            if M < 4 and name == "blocks-as-four-rows":
+                continue
+            codes = wrong.unpack(data, M, N)
+            file = port / vector["outputs"]["codes"]["file"]
+            file.write_bytes(codes.tobytes())
+    report = conform_files(port)
+    expected = f"It is as {name} has it: look for {find_bug(name).look_for}"
+    assert expected in str(report)
+    assert {failure.operation for failure in report.failures} == {"unpack_gguf"}
+
+
+def test_a_known_bug_is_named_by_its_numbers_only():
+    """Halves away from zero: but one more number that is wrong is another mistake."""
+
+    def half_away(x, more=0):
+        largest = np.maximum(np.abs(x).max(axis=1, keepdims=True), np.float32(1e-5))
+        steps = x * (127 / largest)
+        codes = np.trunc(steps + np.copysign(np.float32(0.5), steps)).astype(np.int8)
+        codes[0, 0] += more
+        return codes, largest / 127
+
+    report = conform({"quantize_activations": half_away})
+    assert report.first.bugs[0].startswith("It is as half-away has it: look for")
+    report = conform({"quantize_activations": lambda x: half_away(x, -3)})
+    assert "half-away" not in str(report)
+
+
+def test_a_port_with_a_bug_that_cannot_run_says_nothing():
+    bug = find_bug("blocks-of-64")
+    assert (
+        try_bug(bug, "unpack", {"packed": np.zeros((2, 3), np.uint8)}, {"M": 8}) == {}
+    )

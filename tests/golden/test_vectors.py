@@ -23,7 +23,10 @@ from minibitnet import (
     sampling,
     tokenizer,
 )
+from minibitnet.checkpoint import fromgguf
 from minibitnet.feedforward import ACTIVATIONS
+from minibitnet.files.gguf import GGUFTensor
+from minibitnet.formats import LAYOUTS
 from minibitnet.golden.conform import conform
 from minibitnet.golden.operations import OPERATIONS, REFERENCE, answer
 from minibitnet.golden.traces import record
@@ -171,7 +174,19 @@ def greedy(logits):
     return sampling.sample(logits, sampling.Sampling(), np.random.default_rng(0))
 
 
+def unpack_gguf(data, type, M, N):
+    tensor = GGUFTensor(Path("m.gguf"), "blk.0.attn_q.weight", type, (M, N), data)
+    codes, scale = fromgguf.unpack(tensor, M, N)
+    return codes, scale.reshape(1)
+
+
+def pack_gguf(codes, scale, type, M, N):
+    return LAYOUTS[type.lower()].pack(codes, scale.item())
+
+
 PACKAGE = {
+    "pack_gguf": pack_gguf,
+    "unpack_gguf": unpack_gguf,
     "encode": encode,
     "decode": decode,
     "chat": chat,

@@ -10,6 +10,7 @@ In this order
     `text`      ids, texts, sampling
     `refused`   what is wrong and must be refused
     `models`    whole models: every stage, greedy text
+    `layouts`   the same codes as GGUF files have them
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Forty ways to get it wrong: bugs that real ports had, each a line of the page.
+"""Forty-three ways to get it wrong: bugs that real ports had, each a line of the page.
 
 Each was met by somebody in public. None is a caricature: with most of them a model
 still writes something, with some of them it writes fluently. They say what a test of a
@@ -14,6 +14,7 @@ are, a prompt and a single token computed by two different programs.
 In this order
     `bug`          what a bug is, and a port that has it
     `weights`      unpacking, scales, masters
+    `layouts`      the codes of GGUF files in another order
     `activations`  codes, sums, norms
     `attention`    positions, heads, the mask
     `layers`       feed-forward, embedding, head, text
@@ -21,7 +22,7 @@ In this order
 Examples
 --------
 >>> len(ZOO)
-40
+43
 >>> find_bug("theta-10000").first_stage
 'q.rope'
 """

@@ -12,6 +12,11 @@ stand there exactly once is refused, so that the zoo cannot fall behind the page
 bugs in one port are two changes, one after the other. Another arithmetic is made of the
 page in the same way, and is no bug (`minibitnet.golden.precision`).
 
+The page reads one layout alone. A port that reads another one wrongly, say a GGUF file,
+has weights in a wrong order, and that order is what the page is made to have. Where the
+layout's own module (`minibitnet.formats`) shows the mistake in a line, the bug says
+that, too; a test holds the two to be the same mistake.
+
 Examples
 --------
 >>> from minibitnet.golden.zoo import find_bug
@@ -36,8 +41,10 @@ from types import ModuleType
 from typing import NamedTuple
 
 from minibitnet import bpe, one_page
+from minibitnet.formats import i2_s, tq2_0
 
-SOURCES = {module.__name__: module for module in (one_page, bpe)}
+MODULES = (one_page, bpe, i2_s, tq2_0)
+SOURCES = {module.__name__: module for module in MODULES}
 
 
 class Change(NamedTuple):
@@ -62,6 +69,11 @@ class Bug:
     # "ids" if it is the tokenizer's, "generate" if only the length of a text differs
     look_for: str  # what to look for in the port
     module: str = one_page.__name__  # where the text stands
+    layouts: tuple[Change, ...] = ()  # the same mistake in the modules of layouts
+
+    def in_layouts(self) -> dict[str, Change]:
+        """The same mistake in each layout's module, by the module's name."""
+        return {change.module: change for change in self.layouts}
 
 
 def mutate(*changes: Bug | Change) -> ModuleType:
@@ -103,7 +115,7 @@ def file_of(change: Bug | Change) -> Path:
     return Path(inspect.getfile(SOURCES[change.module]))
 
 
-def diff(bug: Bug) -> tuple[int, list[str], list[str]]:
+def diff(bug: Bug | Change) -> tuple[int, list[str], list[str]]:
     """The number of the first line that a bug changes; the lines, right and wrong."""
     source = inspect.getsource(SOURCES[bug.module])
     check_once(bug, source)

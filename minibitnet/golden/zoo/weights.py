@@ -5,9 +5,10 @@ and +1 as it is, no statistics shows them, and a model with shuffled weights sti
 something.
 """
 
-from minibitnet.golden.zoo.bug import Bug
+from minibitnet.golden.zoo.bug import Bug, Change
+from minibitnet.golden.zoo.layouts import I2_S, LAYOUTS, PARTED, UNPACK
 
-UNPACK = "    return np.concatenate(bands)[:M].astype(np.int8) - np.int8(1)"
+MAP = "np.int8([0, 1, -1, 0])["
 TERNARY = "np.clip(np.rint(W / scale), -1, 1)"
 
 WEIGHTS = (
@@ -43,18 +44,7 @@ WEIGHTS = (
         look_for="which codes are in a byte: those of four rows in one column, not "
         "four neighbours along a row.",
     ),
-    Bug(
-        name="blocks-of-64",
-        where="microsoft/BitNet#585",
-        right=UNPACK,
-        wrong="    codes = np.concatenate(bands)[:M].astype(np.int8) - np.int8(1)\n"
-        "    return codes.reshape(-1, 4, 2, 16).swapaxes(1, 2).reshape(codes.shape)",
-        symptom='On one kind of processor only: "!!!!!!!!" or words that do not belong '
-        "together.",
-        first_stage="q.acc",
-        look_for="the block of GGUF's I2_S: 128 codes in 32 bytes on every processor, "
-        "not 64 in 16.",
-    ),
+    *LAYOUTS,
     Bug(
         name="code-map",
         where="gHashTag/trinity",
@@ -63,6 +53,14 @@ WEIGHTS = (
         symptom="Nonsense, and norms that grow from layer to layer.",
         first_stage="q.acc",
         look_for="what two bits stand for: the code + 1, so 0, 1, 2 for -1, 0, +1.",
+        layouts=(
+            Change(
+                "code-map",
+                PARTED,
+                PARTED.replace("to_codes(", MAP).replace("(M, N))", "(M, N)]"),
+                I2_S,
+            ),
+        ),
     ),
     Bug(
         name="scale-divides",
@@ -82,7 +80,15 @@ WEIGHTS = (
         symptom="Fluent text, other words: most of it is normed away, but not all.",
         first_stage="q",
         look_for="the scale of the matrix: it is another for each, and must reach the "
-        "product.",
+        "product. In I2_S it is the float32 behind all codes.",
+        layouts=(
+            Change(
+                "scale-missing",
+                'np.float32(data[-TAIL:][:4].view("<f4")[0])',
+                "np.float32(1)",
+                I2_S,
+            ),
+        ),
     ),
     Bug(
         name="ternary-twice",

@@ -1,3 +1,4 @@
+import importlib
 import inspect
 import json
 import re
@@ -12,6 +13,7 @@ from minibitnet.golden.names import IN_A_BLOCK
 from minibitnet.golden.port import run_port
 from minibitnet.golden.zoo import ZOO, find_bug, mutate
 from minibitnet.golden.zoo.bug import diff
+from minibitnet.packing import pack
 from minibitnet.stories import BUILT_IN
 
 RECORDED = Path(__file__).parents[2] / "recorded"
@@ -109,8 +111,37 @@ def test_a_bug_is_three_lines_of_the_page_at_most(bug):
     assert right != wrong
 
 
+@each
+def test_a_mistake_of_a_layout_is_the_same_on_the_page(bug):
+    """Packed rightly and unpacked wrongly: what the page is made to read."""
+    rng = np.random.default_rng(0)
+    w_codes = rng.integers(-1, 2, (8, 512)).astype(np.int8)
+    for module, wrong in bug.in_layouts().items():
+        layout = importlib.import_module(module)
+        data, port = layout.pack(w_codes, 0.5), mutate(wrong)
+        assert wrong.name == bug.name
+        found = port.unpack(data, 8, 512)
+        expected = mutate(bug).unpack(pack(w_codes), 8)
+        np.testing.assert_array_equal(found, expected)
+        line, before, after = diff(wrong)
+        assert len(before) == len(after) == 1
+        if bug.name == "scale-missing":
+            assert (port.unpack_scale(data), layout.unpack_scale(data)) == (1, 0.5)
+        else:
+            assert (found != w_codes).mean() > 0.3
+
+
+def test_layouts_have_their_mistakes():
+    """Blocks of another size, bits, sequence, rows; the code's map; the scale."""
+    named = {bug.name for bug in ZOO if bug.layouts}
+    assert named == {
+        *("blocks-of-64", "block-bits-reversed", "blocks-in-sequence"),
+        *("blocks-as-four-rows", "code-map", "scale-missing"),
+    }
+
+
 def test_names_are_unique():
-    assert len({bug.name for bug in ZOO}) == len(ZOO) == 40
+    assert len({bug.name for bug in ZOO}) == len(ZOO) == 43
 
 
 def test_the_page_stays_as_it_is():
