@@ -329,3 +329,17 @@ def test_a_directory_with_a_gguf_file_means_the_file(tmp_path, directory):
     write(tmp_path / "n.gguf", metadata_of(config), arrays_of(directory, "i2_s"))
     with pytest.raises(mb.CheckpointError, match="config.json"):  # which of the two?
         mb.load(tmp_path)
+
+
+def test_opening_a_gguf_file_gives_what_opening_the_directory_gives(
+    tmp_path, directory
+):
+    config, _, tensors = open_checkpoint(directory)
+    file = write(tmp_path / "m.gguf", metadata_of(config), arrays_of(directory, "i2_s"))
+    with pytest.warns(mb.CheckpointWarning, match="by its architecture"):
+        found = open_checkpoint(file)
+    assert found.tensors.keys() == tensors.keys()
+    for name, tensor in found.tensors.items():
+        stored = bf16.widen(tensors[name].array) if tensor.dtype == "F32" else None
+        expected = tensors[name].array if stored is None else stored
+        np.testing.assert_array_equal(tensor.array, expected, strict=True)
