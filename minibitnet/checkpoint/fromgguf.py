@@ -27,22 +27,22 @@ llama.cpp, gguf-py/gguf/constants.py and src/llama-model.cpp; `minibitnet.files.
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minibitnet.arrays import F16, I8, U8
-from minibitnet.files.gguf import GGUF, GGUFTensor
+from minibitnet.arrays import F16, F32, I8, U8
+from minibitnet.files.gguf import GGUF, TAIL, GGUFTensor
 from minibitnet.files.jsonfile import (
     REQUIRED,
     CheckpointError,
     CheckpointWarning,
     Keys,
 )
-from minibitnet.files.progress import progress
-from minibitnet.files.tensorfile import Tensor
+from minibitnet.files.tensorfile import Tensor, mapped
 from minibitnet.formats import i2_s, real_blocks, tq1_0, tq2_0
-from minibitnet.packing import pack
+from minibitnet.packing import CODES_PER_BYTE, pack
 from minibitnet.weights import GGUF as NAMES
 from minibitnet.weights import is_ternary
 
@@ -64,9 +64,15 @@ HEAD_SIZES = ("rope.dimension_count", "attention.key_length", "attention.value_l
 HARMLESS = {"rope.scaling.type": ("none",), "rope.scaling.factor": (0.0, 1.0)}
 ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
 STORED = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-WIDEN = {"Q8_0": real_blocks.widen_q8_0, "Q6_K": real_blocks.widen_q6_k}
+WIDEN: dict[str, Callable[[U8, int, int, str], F32]] = {
+    "Q8_0": lambda data, M, N, _: real_blocks.widen_q8_0(data, M, N),
+    "Q6_K": lambda data, M, N, _: real_blocks.widen_q6_k(data, M, N),
+}
+BLOCK = 256  # weights with a scale of their own in TQ1_0 and TQ2_0
 Unpack = Callable[[U8, int, int], I8]
-BLOCKS: dict[str, tuple[Unpack, Callable[[U8, int, int], F16]]] = {
+Scales = Callable[[U8, int, int], F16 | F32]
+TERNARY: dict[str, tuple[Unpack, Scales]] = {
+    "I2_S": (i2_s.unpack, lambda data, M, N: i2_s.unpack_scale(data).reshape(1)),
     "TQ1_0": (tq1_0.unpack, tq1_0.unpack_scales),
     "TQ2_0": (tq2_0.unpack, tq2_0.unpack_scales),
 }
@@ -94,7 +100,7 @@ def as_packed(gguf: GGUF) -> tuple[dict[str, Any], dict[str, Tensor]]:
         note = "does not say which activation it has; by its architecture it is"
         warnings.warn(CheckpointWarning(f"{gguf.file} {note} {act}"), stacklevel=4)
     tensors = {}
-    for tensor in progress(list(gguf.tensors.values()), "unpacking"):
+    for tensor in gguf.tensors.values():
         for made in translate(tensor):
             tensors[made.name] = made
     return content, tensors
@@ -147,42 +153,65 @@ def plain(value: Any) -> Any:
 
 
 def translate(tensor: GGUFTensor) -> list[Tensor]:
-    """The tensor, or the codes and the scale, that a packed checkpoint has."""
-    name = hub_name(tensor.name)
-    if tensor.type in STORED:
-        array = tensor.data.view(STORED[tensor.type]).reshape(tensor.shape)
-        return [Tensor(tensor.file, name, tensor.type, array)]
+    """The tensor, or the codes and the scale, that a packed checkpoint has.
+
+    What is not stored as it is used is made when somebody looks at it.
+    """
+    file, name, type_ = tensor.file, hub_name(tensor.name), tensor.type
+    if type_ in STORED:
+        array = tensor.data.view(STORED[type_]).reshape(tensor.shape)
+        return [mapped(file, name, type_, array)]
     if len(tensor.shape) != 2:
         raise refusal(tensor, "two axes", tensor.shape)
     M, N = tensor.shape
-    try:
-        if tensor.type in WIDEN:
-            values = WIDEN[tensor.type](tensor.data, M, N)
-            return [Tensor(tensor.file, name, "F32", values)]
-        w_codes, w_scale = unpack(tensor, M, N)
-    except ValueError as error:
-        raise refusal(tensor, f"{tensor.type} of {tensor.shape}", error) from None
+    nbytes = tensor.data.nbytes
+    if type_ in WIDEN:
+        values = partial(unpack, tensor, WIDEN[type_])
+        return [Tensor(file, name, "F32", (M, N), nbytes, values, type_)]
     if not is_ternary(name):
-        raise refusal(tensor, "floats", tensor.type)
+        raise refusal(tensor, "floats", type_)
+    tail = TAIL if type_ == "I2_S" else 2 * (M * N // BLOCK)
+    packed, scale = (
+        partial(unpack, tensor, pack_again),
+        partial(unpack, tensor, scale_of),
+    )
+    R = -(-M // CODES_PER_BYTE)
     return [
-        Tensor(tensor.file, name, "U8", pack(w_codes)),
-        Tensor(tensor.file, f"{name}_scale", "F32", np.array([w_scale], np.float32)),
+        Tensor(file, name, "U8", (R, N), nbytes - tail, packed, type_),
+        Tensor(file, f"{name}_scale", "F32", (1,), tail, scale, type_),
     ]
 
 
-def unpack(tensor: GGUFTensor, M: int, N: int) -> tuple[I8, np.float32]:
-    """Codes (M, N) and the scale of a ternary matrix; a ValueError if it is none."""
-    if tensor.type == "I2_S":
-        return i2_s.unpack(tensor.data, M, N), i2_s.unpack_scale(tensor.data)
-    unpack_codes, unpack_scales = BLOCKS[tensor.type]
-    scales = unpack_scales(tensor.data, M, N)
-    used = np.unique(scales[scales != 0])
+def unpack(tensor: GGUFTensor, how: Callable[..., Any]) -> Any:
+    """What is made of a tensor's bytes; a CheckpointError if they are not sound."""
+    try:
+        return how(tensor.data, *tensor.shape, tensor.type)
+    except ValueError as error:
+        expected = f"{tensor.type} of {tensor.shape}"
+        raise refusal(tensor, expected, error) from None
+
+
+def pack_again(data: U8, M: int, N: int, type_: str) -> U8:
+    """A ternary matrix as safetensors files pack it: data (n,) -> packed (R, N)."""
+    unpack_codes, unpack_scales = TERNARY[type_]
+    w_codes = unpack_codes(data, M, N)
+    without = unpack_scales(data, M, N).reshape(-1) == 0
+    if type_ != "I2_S" and w_codes.reshape(-1, BLOCK)[without].any():
+        raise ValueError("a block of a scale 0 with codes that are not")
+    return pack(w_codes)
+
+
+def scale_of(data: U8, M: int, N: int, type_: str) -> F32:
+    """The one scale of a ternary matrix: data (n,) -> w_scale (1,).
+
+    Blocks of zeros have a scale 0. Where there are no others, any scale will do.
+    """
+    _, unpack_scales = TERNARY[type_]
+    scales = unpack_scales(data, M, N).astype(np.float32).reshape(-1)
+    used = np.unique(scales if type_ == "I2_S" else scales[scales != 0])
     if len(used) > 1:
         raise ValueError(f"{len(used)} different scales")
-    w_codes = unpack_codes(tensor.data, M, N)
-    if w_codes.reshape(-1, 256)[scales.reshape(-1) == 0].any():
-        raise ValueError("a block of a scale 0 with codes that are not")
-    return w_codes, np.float32(used[0]) if len(used) else np.float32(1)
+    return used if len(used) else np.ones(1, np.float32)
 
 
 def hub_name(name: str) -> str:

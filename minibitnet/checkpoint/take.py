@@ -28,7 +28,7 @@ import numpy as np
 
 from minibitnet import bf16
 from minibitnet.absmean import quantize_weights
-from minibitnet.arrays import F32, I8, U8, U16
+from minibitnet.arrays import F16, F32, I8, U8, U16
 from minibitnet.checkpoint.open import Checkpoint
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.tensorfile import Tensor
@@ -36,6 +36,8 @@ from minibitnet.packing import CODES_PER_BYTE, find_unused_code, pack
 from minibitnet.weights import ONEBITLLM, SUB_NORMS
 
 FLOATS = ("BF16", "F16", "F32")
+INFINITE = np.uint16(0x7C00)  # the exponent of a float16 that is infinite or NaN
+ROWS = 4096  # looked at at a time
 # Older Llama checkpoints carry RoPE's frequencies along; they follow from rope_theta.
 IGNORED = "rotary_emb.inv_freq"
 WHICH_WAY = (
@@ -75,8 +77,8 @@ class Arrays:
             )
         if tensor.dtype not in dtypes:
             refuse(tensor, f"dtype {' or '.join(dtypes)}", tensor.dtype)
-        if tensor.array.shape not in shapes:
-            refuse(tensor, f"shape {' or '.join(map(str, shapes))}", tensor.array.shape)
+        if tensor.shape not in shapes:
+            refuse(tensor, f"shape {' or '.join(map(str, shapes))}", tensor.shape)
         return tensor
 
     def gain(self, name: str, N: int) -> F32:
@@ -90,13 +92,13 @@ class Arrays:
             return self.gain(other, N)
         return self.gain(f"{layer}.{name}", N) if self.has_sub_norms else None
 
-    def rows(self, name: str) -> U16 | F32:
-        """The rows of the embedding or the head; bfloat16 stays as it is stored."""
+    def rows(self, name: str) -> U16 | F16 | F32:
+        """The rows of the embedding or the head, as they are stored."""
         shape = self.config.vocab_size, self.config.hidden_size
         tensor = self.take(name, FLOATS, shape)
-        if tensor.dtype == "F16":
-            return tensor.array.astype(np.float32)
-        array: U16 = tensor.array
+        array: U16 | F16 | F32 = tensor.array
+        if array.dtype == np.float16:
+            check_halves(tensor, np.asarray(array, np.float16))
         return array
 
     def ternary(self, name: str, M: int, N: int) -> tuple[U8, np.float32]:
@@ -105,8 +107,8 @@ class Arrays:
         tensor = self.take(f"{name}.weight", ("U8", *FLOATS), (R, N), (M, N))
         if tensor.dtype == "U8":
             return check_packed(tensor, (R, N)), self.scale(f"{name}.weight_scale")
-        if tensor.array.shape != (M, N):
-            refuse(tensor, f"shape {(M, N)}", tensor.array.shape)
+        if tensor.shape != (M, N):
+            refuse(tensor, f"shape {(M, N)}", tensor.shape)
         if not self.stored.masters:
             refuse(
                 tensor,
@@ -148,27 +150,38 @@ def quantize_master(master: F32) -> tuple[I8, np.float32]:
 
     Some releases have codes times scale in place of a master; absmean would shrink it.
     """
-    largest = np.abs(master).max()
-    if largest > 0 and np.isin(master, (-largest, 0, largest)).all():
+    sizes = np.abs(master)
+    largest = sizes.max()
+    if largest > 0 and ((sizes == largest) | (sizes == 0)).all():
         return np.sign(master).astype(np.int8), largest
     return quantize_weights(master)
 
 
 def read_finite(tensor: Tensor) -> F32:
     """The numbers of an array as float32, if none is NaN or infinite."""
-    array = tensor.array
-    values = array.astype(np.float32) if tensor.dtype == "F16" else bf16.widen(array)
+    values = bf16.widen(tensor.array)
     if not np.isfinite(values).all():
         refuse(tensor, "finite numbers", values[~np.isfinite(values)].flat[0])
     return values
 
 
+def check_halves(tensor: Tensor, halves: F16) -> None:
+    """Refuse float16 that is infinite or NaN: the head widens finite ones alone.
+
+    halves (V, D)
+    """
+    for start in range(0, len(halves), ROWS):
+        bits = halves[start : start + ROWS].view(np.uint16)
+        if ((bits & INFINITE) == INFINITE).any():
+            refuse(tensor, "finite numbers", f"others from row {start} on")
+
+
 def check_packed(tensor: Tensor, shape: tuple[int, int]) -> U8:
     """Packed bytes (R, N), if no code in them is the unused one."""
-    if tensor.array.shape != shape:
-        refuse(tensor, f"shape {shape}", tensor.array.shape)
-    place = find_unused_code(tensor.array)
+    if tensor.shape != shape:
+        refuse(tensor, f"shape {shape}", tensor.shape)
+    packed: U8 = tensor.array
+    place = find_unused_code(packed)
     if place is not None:
         refuse(tensor, "2-bit codes 0, 1 and 2", f"a 3 in byte {place}")
-    packed: U8 = tensor.array
     return packed

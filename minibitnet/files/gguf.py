@@ -113,11 +113,15 @@ class Stream:
         return self.data[self.at - count : self.at]
 
     def number(self, letter: str) -> Any:
-        """A number, its type as struct names it."""
+        """A number, its type as struct names it; a float32 as its shortest decimal.
+
+        So 1e-5 is 1e-5 again, and not what is left of it in 32 bits.
+        """
         raw = self.take(struct.calcsize(f"<{letter}")).tobytes()
         if letter == "?" and raw not in (b"\0", b"\1"):
             raise ValueError(f"a bool of {raw[0]} at byte {self.at - 1}")
-        return struct.unpack(f"<{letter}", raw)[0]
+        [value] = struct.unpack(f"<{letter}", raw)
+        return float(str(np.float32(value))) if letter == "f" else value
 
     def string(self) -> str:
         """A string, in UTF-8."""

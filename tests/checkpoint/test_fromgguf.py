@@ -122,16 +122,38 @@ def test_blocks_with_scales_have_the_same_codes(tmp_path, directory, layout):
     assert np.abs(logits - expected).max() < 0.2 * np.abs(expected).max()
 
 
-def test_an_embedding_of_half_precision_is_widened(tmp_path, directory):
+def test_an_embedding_of_half_precision_stays_so_and_is_widened_when_used(
+    tmp_path, directory
+):
     model, _ = mb.load(directory)
     arrays = arrays_of(directory, "i2_s")
     _, shape, bits = arrays["token_embd.weight"]
     half = bf16.widen(bits).astype(np.float16)
     arrays["token_embd.weight"] = "F16", shape, half
     found = load(write(tmp_path / "m.gguf", metadata_of(model.config), arrays))
+    np.testing.assert_array_equal(found.embed_tokens, half, strict=True)
+    assert found.lm_head is found.embed_tokens
     with mb.trace() as stages:
-        mb.forward(found, IDS)
+        logits = mb.forward(found, IDS)
     np.testing.assert_array_equal(stages["embed"], half[IDS].astype(np.float32))
+    wide = half.astype(np.float32)
+    widened = replace(found, embed_tokens=wide, lm_head=wide)
+    np.testing.assert_array_equal(mb.forward(widened, IDS), logits)
+    greedy = [[*mb.generate(m, IDS, max_new_tokens=9)] for m in (found, widened)]
+    assert greedy[0] == greedy[1]
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan])
+def test_an_embedding_of_half_precision_that_is_not_finite_is_refused(
+    tmp_path, directory, odd
+):
+    config, arrays = open_checkpoint(directory).config, arrays_of(directory, "i2_s")
+    half = np.zeros((97, 256), np.float16)
+    half[96, 255] = odd
+    arrays["token_embd.weight"] = "F16", half.shape, half
+    file = write(tmp_path / "m.gguf", metadata_of(config), arrays)
+    with pytest.raises(mb.CheckpointError, match="expected finite numbers"):
+        load(file)
 
 
 def test_an_embedding_of_eight_bits_is_widened(tmp_path, directory):
