@@ -12,6 +12,10 @@ In this order
     `take`        the arrays, taken one by one, each checked first
     `assemble`    which array goes where in the model
     `inspect`     what a checkpoint holds, counted
+    `source`      a model taken array by array, to be written anew
+    `forms`       what is written for each array
+    `togguf`      numbers as the metadata of a GGUF file
+    `convert`     from one form to another
     `synth`       a random checkpoint in the real layout
 
 Notes

@@ -62,7 +62,7 @@ KEYS = {  # of the architecture, in the words of config.json
 # Each a head's size; RoPE turns all of it, and keys and values have the same.
 HEAD_SIZES = ("rope.dimension_count", "attention.key_length", "attention.value_length")
 HARMLESS = {"rope.scaling.type": ("none",), "rope.scaling.factor": (0.0, 1.0)}
-ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
+ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")  # of a text, a turn, a message
 STORED = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 WIDEN: dict[str, Callable[[U8, int, int, str], F32]] = {
     "Q8_0": lambda data, M, N, _: real_blocks.widen_q8_0(data, M, N),

@@ -22,7 +22,7 @@ References
 Hugging Face transformers, integrations/bitnet.py, ``BitLinear`` and ``AutoBitLinear``.
 """
 
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -50,6 +50,21 @@ MASTERS = (
     'config.json says that they are masters by "quantization_config": {"quant_method": '
     '"bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}'
 )
+
+
+class Matrix(NamedTuple):
+    """A ternary matrix in a file."""
+
+    tensor: Tensor
+    shape: tuple[int, int]
+    scale: np.float32 | None  # which multiplies; None: a master, which has none yet
+
+    def read(self) -> tuple[U8, np.float32]:
+        """The packed codes and the scale; a master is quantized now."""
+        if self.scale is not None:
+            return check_packed(self.tensor), self.scale
+        w_codes, w_scale = quantize_master(read_finite(self.tensor))
+        return pack(w_codes), w_scale
 
 
 class Arrays:
@@ -103,10 +118,16 @@ class Arrays:
 
     def ternary(self, name: str, M: int, N: int) -> tuple[U8, np.float32]:
         """The packed codes of a matrix and its scale, which multiplies."""
+        return self.matrix(name, M, N).read()
+
+    def matrix(self, name: str, M: int, N: int) -> Matrix:
+        """A matrix whose codes nobody has looked at yet."""
         R = -(-M // CODES_PER_BYTE)  # rounded up
         tensor = self.take(f"{name}.weight", ("U8", *FLOATS), (R, N), (M, N))
         if tensor.dtype == "U8":
-            return check_packed(tensor, (R, N)), self.scale(f"{name}.weight_scale")
+            if tensor.shape != (R, N):
+                refuse(tensor, f"shape {(R, N)}", tensor.shape)
+            return Matrix(tensor, (M, N), self.scale(f"{name}.weight_scale"))
         if tensor.shape != (M, N):
             refuse(tensor, f"shape {(M, N)}", tensor.shape)
         if not self.stored.masters:
@@ -117,8 +138,7 @@ class Arrays:
             )
         if not self.stored.masters_said:
             self.notes[f"{tensor.file}: {MASTERS}"] = None
-        w_codes, w_scale = quantize_master(read_finite(tensor))
-        return pack(w_codes), w_scale
+        return Matrix(tensor, (M, N), None)
 
     def scale(self, name: str) -> np.float32:
         """A stored ``weight_scale``, turned so that it multiplies."""
@@ -176,10 +196,8 @@ def check_halves(tensor: Tensor, halves: F16) -> None:
             refuse(tensor, "finite numbers", f"others from row {start} on")
 
 
-def check_packed(tensor: Tensor, shape: tuple[int, int]) -> U8:
+def check_packed(tensor: Tensor) -> U8:
     """Packed bytes (R, N), if no code in them is the unused one."""
-    if tensor.shape != shape:
-        refuse(tensor, f"shape {shape}", tensor.shape)
     packed: U8 = tensor.array
     place = find_unused_code(packed)
     if place is not None:

@@ -9,6 +9,7 @@ In this order
     `inspect`   what a checkpoint holds, and where its bytes go
     `download`  fetch a model from the hub
     `synth`     write a random checkpoint in the real layout
+    `convert`  packed, masters, GGUF: from one form to another
     `trace`     write every array of a forward pass
     `compare`   two traces: where they part first
     `fingerprint`  what a model computes, in kilobytes
