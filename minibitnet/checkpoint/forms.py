@@ -43,8 +43,7 @@ from numpy.typing import NDArray
 from minibitnet import bf16
 from minibitnet.arrays import F16, F32, U8, U16
 from minibitnet.checkpoint.take import Matrix, read_finite, refuse
-from minibitnet.files.gguf import nbytes
-from minibitnet.formats import i2_s, tq1_0, tq2_0
+from minibitnet.formats import LAYOUTS, i2_s, tq1_0, tq2_0
 from minibitnet.packing import CODES_PER_BYTE, unpack
 from minibitnet.weights import EMBEDDING, HEAD, gguf_name
 
@@ -116,10 +115,7 @@ def gguf_entries(
     """
     for name, array in taken.items():
         if isinstance(array, Matrix):
-            try:
-                nbytes(type_, array.shape)
-            except ValueError as error:
-                refuse(array.tensor, f"what {type_} can hold", error)
+            check_rows(array, type_)
             pieces = partial(pack_into, array, type_, rounded)
             entry = Entry(type_, array.shape, pieces)
         elif name not in (EMBEDDING, HEAD):
@@ -129,6 +125,14 @@ def gguf_entries(
         else:
             entry = Entry(dtype_of(array), array.shape, partial(pieces_of, array))
         yield gguf_name(name), entry
+
+
+def check_rows(matrix: Matrix, type_: str) -> None:
+    """Refuse rows that are no whole number of a layout's blocks."""
+    _, N = matrix.shape
+    _, block = LAYOUTS[type_.lower()].multiples
+    if N % block:
+        refuse(matrix.tensor, f"for {type_} rows of a multiple of {block} weights", N)
 
 
 def pack_into(matrix: Matrix, type_: str, rounded: Rounded) -> list[U8]:
