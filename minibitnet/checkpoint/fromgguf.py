@@ -43,8 +43,8 @@ from minibitnet.files.jsonfile import (
 from minibitnet.files.tensorfile import Tensor, mapped
 from minibitnet.formats import i2_s, real_blocks, tq1_0, tq2_0
 from minibitnet.packing import CODES_PER_BYTE, pack
+from minibitnet.weights import EMBEDDING, HEAD, is_ternary
 from minibitnet.weights import GGUF as NAMES
-from minibitnet.weights import is_ternary
 
 ACTIVATIONS = {"bitnet-b1.58": "relu2", "bitnet-25": "relu2", "bitnet": "silu"}
 KEYS = {  # of the architecture, in the words of config.json
@@ -59,9 +59,15 @@ KEYS = {  # of the architecture, in the words of config.json
     "rope.freq_base": "rope_theta",
     "hidden_activation": "hidden_act",
 }
+HUB_NAMES = {gguf: hub for hub, gguf in NAMES.items()}
+# What must be said, since others would assume something else
+REQUIRED_KEYS = ("context_length", "attention.layer_norm_rms_epsilon", "rope.freq_base")
 # Each a head's size; RoPE turns all of it, and keys and values have the same.
 HEAD_SIZES = ("rope.dimension_count", "attention.key_length", "attention.value_length")
-HARMLESS = {"rope.scaling.type": ("none",), "rope.scaling.factor": (0.0, 1.0)}
+HARMLESS = {  # linear by a factor of 1 scales nothing; any other factor is refused
+    "rope.scaling.type": ("none", "linear"),
+    "rope.scaling.factor": (0.0, 1.0),
+}
 ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")  # of a text, a turn, a message
 STORED = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 WIDEN: dict[str, Callable[[U8, int, int, str], F32]] = {
@@ -112,38 +118,40 @@ def config_content(gguf: GGUF) -> dict[str, Any]:
     arch = metadata.one_of("general.architecture", tuple(ACTIVATIONS))
     content = {
         "model_type": "bitnet",
-        "hidden_act": ACTIVATIONS[arch],
         "tie_word_embeddings": f"{NAMES['lm_head']}.weight" not in gguf.tensors,
-        "vocab_size": len(metadata.get("tokenizer.ggml.tokens", [])),
         "quantization_config": {
             "quant_method": "bitnet",
             "linear_class": "autobitlinear",
         },
     }
     content |= own_keys(metadata, arch)
-    if content["hidden_act"] != ACTIVATIONS[arch]:
-        expected = f"{ACTIVATIONS[arch]}, as the architecture says"
-        metadata.fail(f"{arch}.hidden_activation", expected, content["hidden_act"])
-    if "rope_theta" not in content:  # the two kinds of model have different ones
-        metadata.fail(f"{arch}.rope.freq_base", "a number", REQUIRED)
+    for name in REQUIRED_KEYS:
+        if KEYS[name] not in content:
+            metadata.fail(f"{arch}.{name}", "a number", REQUIRED)
     ends = [metadata.get(f"tokenizer.ggml.{end}", None) for end in ENDS]
     content["eos_token_id"] = [end for end in ends if end is not None]
     return content
 
 
+def expected_values(metadata: Keys, arch: str) -> dict[str, Any]:
+    """What other parts of a file say of what the architecture may say, too."""
+    tokens = metadata.get("tokenizer.ggml.tokens", None)
+    counted = {"vocab_size": len(tokens)} if isinstance(tokens, list) else {}
+    return {"hidden_act": ACTIVATIONS[arch], **counted}
+
+
 def own_keys(metadata: Keys, arch: str) -> dict[str, Any]:
     """The architecture's own metadata in the words of config.json."""
-    content: dict[str, Any] = {}
+    content = expected_values(metadata, arch)
     own = {k: v for k, v in metadata.content.items() if k.startswith(f"{arch}.")}
     for key, value in own.items():
         name = key.removeprefix(f"{arch}.")
-        if name in KEYS:
-            content[KEYS[name]] = value
-        elif name in HEAD_SIZES:
-            if content.setdefault("head_dim", value) != value:
-                metadata.fail(key, f"{content['head_dim']}, as the others say", value)
-        elif value not in HARMLESS.get(name, ()):
-            metadata.fail(key, "no such key (not supported)", value)
+        word = "head_dim" if name in HEAD_SIZES else KEYS.get(name)
+        if word is None:
+            if value not in HARMLESS.get(name, ()):
+                metadata.fail(key, "no such key (not supported)", value)
+        elif content.setdefault(word, value) != value:
+            metadata.fail(key, f"{content[word]}, as the rest of the file says", value)
     return content
 
 
@@ -158,6 +166,8 @@ def translate(tensor: GGUFTensor) -> list[Tensor]:
     What is not stored as it is used is made when somebody looks at it.
     """
     file, name, type_ = tensor.file, hub_name(tensor.name), tensor.type
+    if name is None:
+        raise refusal(tensor, "no such tensor in this model", "one")
     if type_ in STORED:
         array = tensor.data.view(STORED[type_]).reshape(tensor.shape)
         return [mapped(file, name, type_, array)]
@@ -165,11 +175,12 @@ def translate(tensor: GGUFTensor) -> list[Tensor]:
         raise refusal(tensor, "two axes", tensor.shape)
     M, N = tensor.shape
     nbytes = tensor.data.nbytes
-    if type_ in WIDEN:
+    if type_ in WIDEN and name in (EMBEDDING, HEAD):
         values = partial(unpack, tensor, WIDEN[type_])
         return [Tensor(file, name, "F32", (M, N), nbytes, values, type_)]
-    if not is_ternary(name):
-        raise refusal(tensor, "floats", type_)
+    if type_ in WIDEN or not is_ternary(name):
+        expected = "a ternary matrix or its master" if is_ternary(name) else "floats"
+        raise refusal(tensor, expected, type_)
     tail = TAIL if type_ == "I2_S" else 2 * (M * N // BLOCK)
     packed, scale = (
         partial(unpack, tensor, pack_again),
@@ -214,16 +225,15 @@ def scale_of(data: U8, M: int, N: int, type_: str) -> F32:
     return used if len(used) else np.ones(1, np.float32)
 
 
-def hub_name(name: str) -> str:
-    """What safetensors files call a tensor; unknown names stay as they are."""
-    head, dot, kind = name.rpartition(".")
-    names = {gguf: hub for hub, gguf in NAMES.items()}
-    match head.split("."):
-        case [known] if known in names and dot:
-            return f"{names[known]}.{kind}"
-        case ["blk", layer, known] if known in names and layer.isdecimal():
-            return f"model.layers.{int(layer)}.{names[known]}.{kind}"
-    return name
+def hub_name(name: str) -> str | None:
+    """What safetensors files call a tensor; None if this architecture has none such."""
+    match name.split("."):
+        case [known, "weight"] if known in HUB_NAMES:
+            return f"{HUB_NAMES[known]}.weight"
+        case ["blk", layer, known, "weight"] if known in HUB_NAMES:
+            if layer.isdecimal() and layer == str(int(layer)):  # 00 is not 0
+                return f"model.layers.{layer}.{HUB_NAMES[known]}.weight"
+    return None
 
 
 def refusal(tensor: GGUFTensor, expected: str, found: object) -> CheckpointError:

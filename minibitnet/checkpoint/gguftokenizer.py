@@ -23,13 +23,14 @@ template); llama.cpp, gguf-py/gguf/constants.py.
 import json
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from minibitnet.bpe import BPE
-from minibitnet.checkpoint.fromgguf import ENDS
+from minibitnet.checkpoint.fromgguf import ENDS, plain
 from minibitnet.files.gguf import GGUF
 from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning, Keys
 from minibitnet.text.chattemplate import read_if_there, read_names, read_template
@@ -80,31 +81,56 @@ def tokenizer_directory(gguf: GGUF) -> Iterator[Path]:
 
 def tokenizer_pages(gguf: GGUF) -> dict[str, dict[str, Any]]:
     """What tokenizer.json and tokenizer_config.json would hold."""
-    keys = Keys(gguf.metadata, str(gguf.file))
+    metadata = {key: plain(value) for key, value in gguf.metadata.items()}
+    keys = Keys(metadata, str(gguf.file))
     keys.one_of("tokenizer.ggml.model", ("gpt2",))
     keys.one_of("tokenizer.ggml.pre", LLAMA_3, LLAMA_3[0])
-    tokens = list(keys.get("tokenizer.ggml.tokens"))
-    kinds = [*map(int, keys.get("tokenizer.ggml.token_type", [NORMAL] * len(tokens)))]
-    if len(kinds) != len(tokens):
-        found = f"{len(kinds)} kinds"
-        keys.fail("tokenizer.ggml.token_type", f"{len(tokens)} kinds", found)
+    tokens, kinds = take_tokens(keys)
     added = [i for i, kind in enumerate(kinds) if kind in (CONTROL, USER_DEFINED)]
     page = tokenizer_page(
         {tokens[i]: i for i, kind in enumerate(kinds) if kind not in BESIDE},
-        keys.get("tokenizer.ggml.merges"),
+        take_texts(keys, "tokenizer.ggml.merges"),
         [(i, tokens[i], kinds[i] == CONTROL) for i in added],
         find_bos(keys, tokens),
     )
     return {"tokenizer.json": page, "tokenizer_config.json": config_page(keys, tokens)}
 
 
+def take_tokens(keys: Keys) -> tuple[list[str], list[int]]:
+    """The tokens by id, each another, and the kind of each."""
+    tokens = take_texts(keys, "tokenizer.ggml.tokens")
+    if len({*tokens}) != len(tokens):
+        [(found, count)] = Counter(tokens).most_common(1)
+        keys.fail("tokenizer.ggml.tokens", "each another", f"{found!r} {count} times")
+    kinds = keys.get("tokenizer.ggml.token_type", [NORMAL] * len(tokens))
+    whole = isinstance(kinds, list) and all(type(kind) is int for kind in kinds)
+    if not whole or len(kinds) != len(tokens):
+        keys.fail("tokenizer.ggml.token_type", f"{len(tokens)} kinds", kinds)
+    return tokens, kinds
+
+
+def take_texts(keys: Keys, key: str) -> list[str]:
+    """A list of texts."""
+    texts = keys.get(key)
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        keys.fail(key, "a list of texts", texts)
+    return texts
+
+
 def find_bos(keys: Keys, tokens: list[str]) -> tuple[int, str] | None:
     """The token that is put before a text, if the file asks for one."""
-    ids = keys.ids("tokenizer.ggml.bos_token_id", len(tokens))
-    if keys.flag("tokenizer.ggml.add_bos_token") is False or not ids:
+    i = take_id(keys, "bos_token_id", tokens)
+    if keys.flag("tokenizer.ggml.add_bos_token") is False or i is None:
         return None
-    [i] = ids
     return i, tokens[i]
+
+
+def take_id(keys: Keys, name: str, tokens: list[str]) -> int | None:
+    """The id of a token with a name; None if the file has none."""
+    ids = keys.ids(ids_key(name), len(tokens))
+    if len(ids) > 1:
+        keys.fail(ids_key(name), "one id", ids)
+    return ids[0] if ids else None
 
 
 def config_page(keys: Keys, tokens: list[str]) -> dict[str, Any]:
@@ -114,8 +140,8 @@ def config_page(keys: Keys, tokens: list[str]) -> dict[str, Any]:
         template = CHAT_TEMPLATE
     page: dict[str, Any] = {"chat_template": template} if template else {}
     for name in ("bos", "eos"):
-        ids = keys.ids(f"tokenizer.ggml.{name}_token_id", len(tokens))
-        page |= {f"{name}_token": tokens[i] for i in ids}
+        i = take_id(keys, f"{name}_token_id", tokens)
+        page |= {f"{name}_token": tokens[i]} if i is not None else {}
     return page
 
 

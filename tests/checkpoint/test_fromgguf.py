@@ -193,10 +193,25 @@ REFUSED = {
     "another architecture": ({"general.architecture": "llama"}, "bitnet-b1.58 or"),
     "rope scaling": ({f"{ARCH}.rope.scaling.factor": 8.0}, "not supported"),
     "an unknown key": ({f"{ARCH}.expert_count": 8}, "expert_count: expected no such"),
-    "half of a head turned": ({f"{ARCH}.attention.key_length": 32}, "as the others"),
+    "half of a head turned": (
+        {f"{ARCH}.attention.key_length": 32},
+        "as the rest",
+    ),
     "no theta": ({f"{ARCH}.rope.freq_base": None}, "rope.freq_base: expected a number"),
-    "SiLU in 2B4T": ({f"{ARCH}.hidden_activation": "silu"}, "expected relu2, as the"),
+    "SiLU in 2B4T": (
+        {f"{ARCH}.hidden_activation": "silu"},
+        "relu2, as the rest",
+    ),
     "no size": ({f"{ARCH}.embedding_length": None}, "hidden_size: expected"),
+    "another number of tokens": (
+        {"tokenizer.ggml.tokens": ["a", "b"]},
+        "vocab_size: expected 2, as the rest",
+    ),
+    "no eps": (
+        {f"{ARCH}.attention.layer_norm_rms_epsilon": None},
+        "rms_epsilon: expected a number, found nothing",
+    ),
+    "no context": ({f"{ARCH}.context_length": None}, "context_length: expected"),
     "an end outside": ({"tokenizer.ggml.eot_token_id": 97}, "eos_token_id"),
 }
 
@@ -240,11 +255,20 @@ WRONG = {
     "two scales": ("blk.1.ffn_down.weight", "TQ2_0", (256, 512), two_scales(0.25)),
     "one axis": ("blk.1.ffn_down.weight", "TQ2_0", (256,), two_scales(0.5)[:66]),
     "a name of no layer": ("blk.x.attn_q.weight", "F32", (4,), np.zeros(4, np.float32)),
+    "layer 00": ("blk.00.attn_q.weight", "F32", (4,), np.zeros(4, np.float32)),
+    "a name of safetensors": ("model.norm.weight", "F32", (256,), np.zeros(256, "f4")),
+    "a scale beside": ("blk.0.attn_q.weight_scale", "F32", (1,), np.ones(1, "f4")),
+    "a matrix of 8 bits": (
+        "blk.1.ffn_down.weight",
+        "Q8_0",
+        (256, 512),
+        np.zeros(256 * 16 * 34, np.uint8),
+    ),
     "a scale 0": ("blk.1.ffn_down.weight", "TQ2_0", (256, 512), two_scales(0)),
 }
 MESSAGES = (
     *("no such tensor in", "expected floats", "2 different scales", "two axes"),
-    *("no such tensor in", "a scale 0"),
+    *("no such tensor in", *3 * ["no such tensor in"], "or its master", "a scale 0"),
 )
 
 
@@ -323,6 +347,13 @@ def test_tokenizers_that_are_not_read_here(tmp_path):
         ({"tokenizer.ggml.model": "llama"}, "expected gpt2"),
         ({"tokenizer.ggml.pre": "falcon_e"}, "expected llama-bpe"),
         ({"tokenizer.ggml.token_type": [1]}, "kinds"),
+        ({"tokenizer.ggml.token_type": "1"}, "kinds"),
+        ({"tokenizer.ggml.tokens": [1, 2]}, "tokens: expected a list of texts"),
+        ({"tokenizer.ggml.tokens": None}, "a list of texts, found nothing"),
+        ({"tokenizer.ggml.tokens": ["a", "b", "a"]}, "each another, found .*'a' 2 tim"),
+        ({"tokenizer.ggml.merges": 7}, "merges: expected a list of texts, found 7"),
+        ({"tokenizer.ggml.bos_token_id": [1, 2]}, "one id"),
+        ({"tokenizer.chat_template": 7}, r"t\.gguf/tokenizer_config\.json: chat_templ"),
         ({"tokenizer.ggml.bos_token_id": 10**6}, "token ids"),
     ):
         with pytest.raises(mb.CheckpointError, match=message):
