@@ -31,6 +31,7 @@ True
 """
 
 import shutil
+import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -108,8 +109,9 @@ def convert(
     """
     if published and to != "i2_s":
         raise ValueError(f"published must go with i2_s, got {to}")
-    if to in GGUF_TYPES and target.suffix != SUFFIX:
-        raise ValueError(f"{target}: expected a name that ends in {SUFFIX}")
+    if (target.suffix == SUFFIX) != (to in GGUF_TYPES):
+        what = f"file, NAME{SUFFIX}" if to in GGUF_TYPES else "directory"
+        raise ValueError(f"{target}: expected the name of a {what}")
     rounded: Rounded = Counter()
     with opened(source) as model, destination(target, to, force) as part:
         if to in MODES:
@@ -119,6 +121,17 @@ def convert(
     for what, count in rounded.items():
         if count:
             warnings.warn(CheckpointWarning(f"{target}: {count} {what}"), stacklevel=2)
+
+
+@contextmanager
+def as_directory(path: Path) -> Iterator[Path]:
+    """A directory with a model: itself, or a GGUF file's packed form for a while."""
+    if path.suffix != SUFFIX:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        convert(path, Path(folder) / "packed", "packed")
+        yield Path(folder) / "packed"
 
 
 @contextmanager
@@ -155,7 +168,7 @@ def write_directory(part: Path, model: Source, to: str, rounded: Rounded) -> Non
         entries = dict(master_entries(model.taken, rounded))
     specs = {name: tensorheader.Spec(e.type, e.shape) for name, e in entries.items()}
     total = sum(spec.nbytes for spec in specs.values())
-    with making(entries, total, model) as make:
+    with making(entries, total) as make:
         write_tensors(part / WEIGHTS, specs, make)
     for name in COPIED:
         if (model.directory / name).is_file():
@@ -179,13 +192,13 @@ def write_gguf(
     entries = dict(gguf_entries(model.taken, type_, rounded, half=published))
     specs = {name: ggufwriter.Spec(e.type, e.shape) for name, e in entries.items()}
     total = sum(nbytes(*spec) for spec in specs.values())
-    with making(entries, total, model) as make, file.open("wb") as stream:
+    with making(entries, total) as make, file.open("wb") as stream:
         ggufwriter.write_gguf(stream, metadata, specs, make)
 
 
 @contextmanager
-def making(entries: Mapping[str, Entry], total: int, model: Source) -> Iterator[Make]:
-    """What makes the pieces of an entry; a bar, and no memory of what was read."""
+def making(entries: Mapping[str, Entry], total: int) -> Iterator[Make]:
+    """What makes the pieces of an entry, and a bar that shows how many there are."""
     if total > LARGE:
         announce(f"writing {total / 1e9:.1f} GB")
     with progress_bar(total, "writing", unit="B") as advance:
@@ -194,7 +207,6 @@ def making(entries: Mapping[str, Entry], total: int, model: Source) -> Iterator[
             for piece in entries[name].pieces():
                 yield piece
                 advance(piece.nbytes)
-                model.forget()
 
         yield make
 

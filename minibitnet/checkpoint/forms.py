@@ -44,6 +44,7 @@ from minibitnet import bf16
 from minibitnet.arrays import F16, F32, U8, U16
 from minibitnet.checkpoint.take import Matrix, read_finite, refuse
 from minibitnet.formats import LAYOUTS, i2_s, tq1_0, tq2_0
+from minibitnet.kernels.memory import let_go
 from minibitnet.packing import CODES_PER_BYTE, unpack
 from minibitnet.weights import EMBEDDING, HEAD, gguf_name
 
@@ -74,12 +75,20 @@ def packed_entries(taken: Taken) -> Iterator[tuple[str, Entry]]:
         R = -(-M // CODES_PER_BYTE)
         yield name, Entry("U8", (R, N), partial(packed_piece, array))
         scale = array.read()[1] if array.scale is None else array.scale
+        let_go_of(array)
         yield f"{name}_scale", float_entry(np.array([scale], np.float32))
 
 
-def packed_piece(matrix: Matrix) -> list[U8]:
+def packed_piece(matrix: Matrix) -> Iterator[U8]:
     """The packed codes of a matrix."""
-    return [matrix.read()[0]]
+    yield matrix.read()[0]
+    let_go_of(matrix)
+
+
+def let_go_of(matrix: Matrix) -> None:
+    """Free what has been read of a matrix, if it lies in the file as it is used."""
+    if matrix.tensor.type == matrix.tensor.dtype:
+        let_go(matrix.tensor.array)
 
 
 def master_entries(taken: Taken, rounded: Rounded) -> Iterator[tuple[str, Entry]]:
@@ -90,6 +99,7 @@ def master_entries(taken: Taken, rounded: Rounded) -> Iterator[tuple[str, Entry]
         elif array.scale is None:
             read_finite(array.tensor)
             yield name, float_entry(array.tensor.array)
+            let_go_of(array)
         else:
             bits = bf16.narrow(np.array([array.scale], np.float32))
             rounded["scales are rounded to bfloat16, by one part in 512 at most"] += (
@@ -101,6 +111,7 @@ def master_entries(taken: Taken, rounded: Rounded) -> Iterator[tuple[str, Entry]
 def times(matrix: Matrix, bits: U16) -> list[U16]:
     """Codes times scale in bfloat16: bits (1,) -> master [(M, N)]."""
     codes = unpack(matrix.read()[0], matrix.shape[0])
+    let_go_of(matrix)
     scale = bf16.widen(bits)[0]
     values = bf16.narrow(np.array([-scale, 0, scale], np.float32))
     return [np.take(values, codes + np.int8(1))]
@@ -139,6 +150,7 @@ def pack_into(matrix: Matrix, type_: str, rounded: Rounded) -> list[U8]:
     """The bytes of a matrix in a GGUF file."""
     packed, scale = matrix.read()
     codes = unpack(packed, matrix.shape[0])
+    let_go_of(matrix)
     if type_ in HALVES:
         count_half(matrix, scale, bool(codes.any()), rounded)
     return [PACK[type_](codes, float(scale))]
@@ -179,13 +191,15 @@ def dtype_of(array: Floats) -> str:
 
 
 def pieces_of(array: Floats) -> Iterator[Floats]:
-    """Some rows of an array after others.
+    """Some rows of an array after others, each let go when the next is asked for.
 
     array (...)
     """
     step = max(1, PIECE // max(1, array[:1].size))
     for start in range(0, len(array), step):
-        yield array[start : start + step]
+        piece = array[start : start + step]
+        yield piece
+        let_go(piece)
 
 
 def is_bf16(piece: Floats) -> bool:

@@ -42,6 +42,7 @@ from minibitnet.files.jsonfile import (
 )
 from minibitnet.files.tensorfile import Tensor, mapped
 from minibitnet.formats import i2_s, real_blocks, tq1_0, tq2_0
+from minibitnet.kernels.memory import let_go
 from minibitnet.packing import CODES_PER_BYTE, pack
 from minibitnet.weights import EMBEDDING, HEAD, is_ternary
 from minibitnet.weights import GGUF as NAMES
@@ -200,6 +201,8 @@ def unpack(tensor: GGUFTensor, how: Callable[..., Any]) -> Any:
     except ValueError as error:
         expected = f"{tensor.type} of {tensor.shape}"
         raise refusal(tensor, expected, error) from None
+    finally:
+        let_go(tensor.data)  # what was made of it is used
 
 
 def pack_again(data: U8, M: int, N: int, type_: str) -> U8:

@@ -6,13 +6,12 @@ part of the mapped file. All that is missing, left over or of a wrong shape is s
 before a byte is written.
 """
 
-import mmap
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +23,6 @@ from minibitnet.checkpoint.take import Arrays, Matrix
 from minibitnet.config import Config
 from minibitnet.files.gguf import read_gguf
 from minibitnet.files.jsonfile import CheckpointWarning
-from minibitnet.files.tensorfile import Tensor
 from minibitnet.tokenizer import load_tokenizer
 from minibitnet.weights import EMBEDDING, HEAD, SUB_NORMS, is_ternary, shapes
 
@@ -38,13 +36,6 @@ class Source(NamedTuple):
     tied: bool
     directory: Path  # with the files of its tokenizer, if it has one
     bos_ids: list[int]
-    maps: list[mmap.mmap]  # the files in memory
-
-    def forget(self) -> None:
-        """Let go of what has been read of the files; they stay mapped."""
-        for mapped in self.maps:
-            if hasattr(mapped, "madvise"):  # pragma: no branch  (not on Windows)
-                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager
@@ -81,7 +72,6 @@ def take_all(checkpoint: Checkpoint, directory: Path) -> Source:
         tied,
         directory,
         [] if tokenizer is None else tokenizer.bos_ids,
-        find_maps(checkpoint.tensors.values()),
     )
 
 
@@ -99,15 +89,3 @@ def take(arrays: Arrays, name: str, shape: tuple[int, ...]) -> Matrix | Floats:
     *layer, module, norm = stem.split(".")
     gain = arrays.sub_norm(".".join(layer), f"{module}.{norm}", N)
     return np.asarray(gain, np.float32)  # there is one, or `shapes` would not name it
-
-
-def find_maps(tensors: Iterable[Tensor]) -> list[mmap.mmap]:
-    """The files in memory in which tensors lie."""
-    maps: dict[int, mmap.mmap] = {}
-    for tensor in tensors:
-        base: Any = tensor.read() if tensor.type == tensor.dtype else None
-        while isinstance(base, np.ndarray):
-            base = base.base
-        if isinstance(base, mmap.mmap):
-            maps[id(base)] = base
-    return [*maps.values()]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 import tracemalloc
 import warnings
@@ -15,13 +16,14 @@ from small import SMALL, SMALL_LLAMA
 import minibitnet as mb
 from minibitnet import bf16
 from minibitnet.checkpoint import source as source_module
-from minibitnet.checkpoint.convert import FORMS, convert
+from minibitnet.checkpoint.convert import FORMS, as_directory, convert
 from minibitnet.checkpoint.gguftokenizer import tokenizer_metadata
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.checkpoint.source import opened
 from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.checkpoint.togguf import PUBLISHED_KEYS
 from minibitnet.cli import main
+from minibitnet.commands import bench
 from minibitnet.files.gguf import read_gguf
 from minibitnet.files.published import CONFIG
 from minibitnet.files.tensorfile import (
@@ -359,9 +361,8 @@ def test_rows_that_are_no_whole_number_of_blocks_are_named(tmp_path):
 
 
 def test_what_is_missing_or_left_over_is_found_before_anything_is_written(
-    packed, tmp_path, monkeypatch
+    packed, tmp_path
 ):
-    monkeypatch.setattr(source_module, "find_maps", None)  # it would come after
     for name, message in (
         ("model.layers.1.mlp.up_proj.weight", "found no such tensor"),
         ("model.norm.weight", "found no such tensor"),
@@ -681,7 +682,6 @@ def test_opening_takes_all_and_reads_no_code(made):
     with opened(made["tq2_0"]) as model:
         kinds = {name: is_ternary(name) for name in model.taken}
     assert sum(kinds.values()) == 14
-    assert len(model.maps) == 1
     assert replace(model.config, eos_token_ids=()).vocab_size == 259
 
 
@@ -704,10 +704,78 @@ def test_the_command_says_where_the_result_is(packed, tmp_path, run):
     )
     status, _, err = run("convert", packed, tmp_path / "m", "--to", "i2_s")
     assert (status, err.count("\n")) == (2, 1)
-    assert "expected a name that ends in .gguf" in err
+    assert "m: expected the name of a file, NAME.gguf" in err
+    status, _, err = run("convert", packed, tmp_path / "d.gguf", "--to", "packed")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "d.gguf: expected the name of a directory" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["changed", "m.gguf"]
 
 
 def test_a_large_file_is_announced(packed, tmp_path, run, monkeypatch):
     monkeypatch.setattr("minibitnet.checkpoint.convert.LARGE", 1000)
     _, _, err = run("convert", packed, tmp_path / "m", "--to", "bf16")
     assert err == "writing 0.0 GB\n"
+
+
+def test_a_gguf_file_is_a_directory_for_a_while(packed, made):
+    with as_directory(made["tq1_0"]) as directory:
+        same = (directory / WEIGHTS).read_bytes() == (packed / WEIGHTS).read_bytes()
+        assert same
+    assert not directory.exists()
+    with as_directory(packed) as directory:
+        assert directory == packed
+    assert packed.exists()
+
+
+# What other commands make of a GGUF file
+
+
+@pytest.fixture
+def both(packed, made, run):
+    """Run a command on the directory and on the GGUF file, and what each printed."""
+
+    def both(*words):
+        outputs = []
+        for path in (packed, made["i2_s"]):
+            status, out, _ = run(*(path if word == "M" else word for word in words))
+            assert status == 0
+            outputs.append(out)
+        return outputs
+
+    return both
+
+
+def test_text_and_costs_are_those_of_the_directory(both):
+    words = ("Once", "--seed", "1", "--max-new-tokens", "5")
+    one, other = both("generate", *words, "--model", "M")
+    assert one == other != ""
+    one, other = both("costs", "--context", "10", "--model", "M")
+    assert one == other
+
+
+def test_a_gguf_file_is_inspected_as_it_is_stored(both, made, run):
+    one, other = map(json.loads, both("inspect", "--json", "M"))
+    assert one["codes"] == other["codes"]
+    assert other["bytes"]["scales"] == 14 * 32
+    assert other["bytes"]["headers"] > 0
+    assert sum(other["bytes"].values()) == made["i2_s"].stat().st_size
+    _, out, _ = run("inspect", made["tq2_0"], "--tensors")
+    assert re.search(r"layers\.1\.mlp\.down_proj\.weight +TQ2_0 +64 x 512 +32,768", out)
+    assert re.search(r"layers\.1\.mlp\.down_proj\.weight_scale +TQ2_0 +1 +1,024", out)
+
+
+def test_a_gguf_file_is_traced_diagnosed_and_measured(made, tmp_path, run):
+    file = made["i2_s"]
+    assert run("trace", file, "--ids", "1,2", "--out", tmp_path / "t")[0] == 0
+    status, out, _ = run("diagnose", tmp_path / "t", "--model", file)
+    assert status == 0, out
+    words = ("--ways", "auto", "--threads", "1", "--prefill", "2", "--decode", "2")
+    status, out, _ = run("bench", "--model", file, "--rounds", "1", *words)
+    assert (status, "| auto | 1 |" in out) == (0, True)
+
+
+def test_transformers_is_given_a_directory(packed, made):
+    with bench.checkpoint(str(made["i2_s"]), for_others=True) as directory:
+        assert (directory / WEIGHTS).exists()
+    with bench.checkpoint(str(made["i2_s"])) as file:
+        assert file == made["i2_s"]
