@@ -217,6 +217,11 @@ TEXTS = (b"", b"\x1b[2J\r\n", b"\xff\xfe", "é".encode() * 300, b"llama", b"silu
          b"{{ 1/0 }}", b"llama-bpe", b"bitnet", b"x" * 5000)  # fmt: skip
 
 
+# Codes 3; as a scale 2, 0, infinity, NaN, -1
+ODD_BYTES = (b"\xff", b"\x55", b"\0\x40", b"\0\0", b"\0\0\0\0", b"\0\x7c",
+             b"\0\0\xc0\x7f", b"\0\0\x80\xbf")  # fmt: skip
+
+
 def odd_entry(r):
     """A kind and the bytes of a value."""
     how = r.randrange(8)
@@ -288,13 +293,15 @@ def change_tensor(r, tensors):
 
 
 def change_data(r, tensors, data):
-    """Some bytes of a tensor, its last ones often: there stands the scale of I2_S."""
+    """Some bytes of a tensor; often a scale, of a block or behind all of I2_S."""
     name, sizes, type_, offset = r.choice(tensors)
     block, size = BYTES[type_]
     nbytes = int(np.prod(sizes, dtype=object)) // block * size + 32 * (type_ == 36)
-    at = offset + (nbytes - 32 if r.random() < 0.3 else r.randrange(nbytes)) // 2 * 2
-    new = r.choice((b"\xff", b"\0\0", b"\0\x7c", b"\0\0\xc0\x7f", b"\0\0\0\0", b"\x55",
-                    b"\0\0\x80\xbf", bytes([r.randrange(256)])))  # fmt: skip
+    scale = (
+        nbytes - 32 if type_ == 36 else r.randrange(1, nbytes // size + 1) * size - 2
+    )
+    at = offset + (scale if r.random() < 0.4 else r.randrange(nbytes)) // 2 * 2
+    new = r.choice((*ODD_BYTES, bytes([r.randrange(256)])))
     data[at : at + len(new)] = new
     return f"{name}: {new!r} at {at}"
 
