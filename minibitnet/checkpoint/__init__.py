@@ -46,8 +46,8 @@ from pathlib import Path
 
 from minibitnet.checkpoint.assemble import build_model
 from minibitnet.checkpoint.gguftokenizer import make_tokenizer
-from minibitnet.checkpoint.open import SUFFIX, open_checkpoint, open_gguf
-from minibitnet.files.gguf import read_gguf
+from minibitnet.checkpoint.open import open_checkpoint, open_gguf
+from minibitnet.files.gguf import SUFFIX, read_gguf
 from minibitnet.files.hub import download, is_hub_id
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.tensorfile import WEIGHTS
@@ -71,9 +71,10 @@ def load(
     ----------
     path : str or Path, optional
         A directory with config.json and weights, the weights file in it, a GGUF file,
-        or the id of a
-        model on the hub, as ``"microsoft/bitnet-b1.58-2B-4T"``, which is downloaded. By
-        default the small model that comes with the package.
+        or the id of a model on the hub, as ``"microsoft/bitnet-b1.58-2B-4T"``, which is
+        downloaded; where there are several GGUF files, with the name of one:
+        ``"owner/name/file.gguf"``. By default the small model that comes with the
+        package.
     kernel : str or function
         How to compute the ternary product: a name in `minibitnet.kernels.KERNELS`, or a
         function such as they are. All give the same.

@@ -51,11 +51,10 @@ from minibitnet.checkpoint.forms import (
     packed_entries,
 )
 from minibitnet.checkpoint.gguftokenizer import tokenizer_metadata
-from minibitnet.checkpoint.open import SUFFIX
 from minibitnet.checkpoint.source import Source, opened
 from minibitnet.checkpoint.togguf import as_published, config_metadata
 from minibitnet.files import ggufwriter, tensorheader
-from minibitnet.files.gguf import nbytes
+from minibitnet.files.gguf import SUFFIX, nbytes
 from minibitnet.files.hub import FILES
 from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning
 from minibitnet.files.progress import announce, progress_bar
@@ -146,12 +145,10 @@ def destination(target: Path, to: str, force: bool) -> Iterator[Path]:
         yield part
         written = {file.name for file in part.iterdir()}
         place(part, directory)
-        if to in MODES:  # what is left of the checkpoint that was there
-            for file in directory.iterdir():
-                if file.name not in written and any(
-                    fnmatch(file.name, f) for f in FILES
-                ):
-                    file.unlink()
+        for file in directory.iterdir() if to in MODES else ():
+            old = any(fnmatch(file.name, pattern) for pattern in FILES)
+            if old and file.name not in written:  # of the checkpoint that was there
+                file.unlink()
 
 
 def expect_file(target: Path, force: bool) -> None:

@@ -18,10 +18,10 @@ import numpy as np
 from minibitnet.checkpoint.forms import Floats, Taken
 from minibitnet.checkpoint.gguftokenizer import tokenizer_directory
 from minibitnet.checkpoint.inspect import is_tied
-from minibitnet.checkpoint.open import SUFFIX, Checkpoint, open_checkpoint, open_gguf
+from minibitnet.checkpoint.open import Checkpoint, open_checkpoint, open_gguf
 from minibitnet.checkpoint.take import Arrays, Matrix
 from minibitnet.config import Config
-from minibitnet.files.gguf import read_gguf
+from minibitnet.files.gguf import SUFFIX, read_gguf
 from minibitnet.files.jsonfile import CheckpointWarning
 from minibitnet.tokenizer import load_tokenizer
 from minibitnet.weights import EMBEDDING, HEAD, SUB_NORMS, is_ternary, shapes

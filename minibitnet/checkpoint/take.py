@@ -32,6 +32,7 @@ from minibitnet.arrays import F16, F32, I8, U8, U16
 from minibitnet.checkpoint.open import Checkpoint
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.tensorfile import Tensor
+from minibitnet.kernels.memory import let_go
 from minibitnet.packing import CODES_PER_BYTE, find_unused_code, pack
 from minibitnet.weights import ONEBITLLM, SUB_NORMS
 
@@ -194,6 +195,7 @@ def check_halves(tensor: Tensor, halves: F16) -> None:
         bits = halves[start : start + ROWS].view(np.uint16)
         if ((bits & INFINITE) == INFINITE).any():
             refuse(tensor, "finite numbers", f"others from row {start} on")
+        let_go(bits)
 
 
 def check_packed(tensor: Tensor) -> U8:

@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from minibitnet.files.jsonfile import CheckpointError, regular_file
 
 Value = TypeVar("Value")
+SUFFIX = ".gguf"
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)  # alike but for files of big-endian machines
 ALIGNMENT = 32  # where general.alignment does not say

@@ -22,6 +22,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from minibitnet.files.gguf import SUFFIX
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.progress import announce
 from minibitnet.files.published import (
@@ -54,7 +55,6 @@ FILES = [
 
 
 DIRECTORY = f"{CONFIG_FILE} and {WEIGHTS} or {INDEX}"
-GGUF = ".gguf"
 ONLY_FILE = {GGUF_HUB_ID: GGUF_FILE}  # known without asking
 DISK = (errno.ENOSPC, errno.EDQUOT)  # what fails here and not on the way
 DOWNLOAD = ".download"  # what is there of a download that was interrupted
@@ -75,7 +75,7 @@ def split_id(text: str) -> tuple[str, str | None]:
     (('owner/name', 'model.gguf'), ('owner/name', None))
     """
     head, _, file = text.rpartition("/")
-    if "/" in head and file.endswith(GGUF):
+    if "/" in head and file.endswith(SUFFIX):
         return head, file
     return text, ONLY_FILE.get(text)
 
@@ -174,7 +174,7 @@ def _find(hub_id: str) -> Path | None:
         found = snapshot_download(
             hub_id,
             revision=revision,
-            allow_patterns=[*FILES, f"*{GGUF}"],
+            allow_patterns=[*FILES, f"*{SUFFIX}"],
             ignore_patterns=["*/*"],
             local_files_only=True,
         )
@@ -195,7 +195,7 @@ def _fetch(hub_id: str, file: str | None, **where: Any) -> Path:
         where |= {"revision": revision, "allow_patterns": some}
         found = Path(snapshot_download(hub_id, **where))
     missing = [name for name in names if not (found / name).is_file()]
-    if not missing and names[0].endswith(GGUF):
+    if not missing and names[0].endswith(SUFFIX):
         return found / names[0]
     if missing or not is_whole(found, hub_id):
         raise CheckpointError(
@@ -210,10 +210,10 @@ def choose(hub_id: str, listed: Sequence[str], file: str | None) -> list[str]:
     Raises CheckpointError if there are none, or the one that is named is not there, or
     none of several is named.
     """
-    gguf = [name for name in listed if name.endswith(GGUF)]
+    gguf = [name for name in listed if name.endswith(SUFFIX)]
     if file is not None:
         if file not in gguf:
-            found = ", ".join(gguf) or f"no {GGUF} file"
+            found = ", ".join(gguf) or f"no {SUFFIX} file"
             raise CheckpointError(f"{hub_id}: expected {file}, found {found}")
         return [file]
     names = [name for name in listed if any(fnmatch(name, kind) for kind in FILES)]

@@ -31,10 +31,10 @@ import numpy as np
 
 from minibitnet.arrays import F32
 from minibitnet.checkpoint import load
-from minibitnet.checkpoint.open import SUFFIX
 from minibitnet.checkpoint.synth import SMALL, write_checkpoint
 from minibitnet.decode import generate
 from minibitnet.files import published
+from minibitnet.files.gguf import SUFFIX
 from minibitnet.files.jsonfile import CheckpointError, regular_file
 from minibitnet.files.progress import progress_bar
 from minibitnet.files.tensorfile import WEIGHTS
