@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 from minibitnet import bf16
 from minibitnet.arrays import F16, F32, U8, U16
 from minibitnet.checkpoint.take import Matrix, read_finite, refuse
+from minibitnet.files.progress import progress
 from minibitnet.formats import LAYOUTS, i2_s, tq1_0, tq2_0
 from minibitnet.kernels.memory import let_go
 from minibitnet.packing import CODES_PER_BYTE, unpack
@@ -67,7 +68,7 @@ class Entry(NamedTuple):
 
 def packed_entries(taken: Taken) -> Iterator[tuple[str, Entry]]:
     """A packed checkpoint. Masters are quantized here, to know their scales."""
-    for name, array in taken.items():
+    for name, array in progress(taken.items(), "looking"):
         if not isinstance(array, Matrix):
             yield name, float_entry(array)
             continue
@@ -93,7 +94,7 @@ def let_go_of(matrix: Matrix) -> None:
 
 def master_entries(taken: Taken, rounded: Rounded) -> Iterator[tuple[str, Entry]]:
     """A checkpoint of masters."""
-    for name, array in taken.items():
+    for name, array in progress(taken.items(), "looking"):
         if not isinstance(array, Matrix):
             yield name, float_entry(array)
         elif array.scale is None:

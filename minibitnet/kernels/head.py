@@ -116,7 +116,7 @@ def widen_into(space: NDArray[np.uint32], bits: U16 | F16 | F32) -> F32:
 
 
 def widen_half(rows: I32, halves: F16) -> F32:
-    """Finite float16 as float32, exactly, in a fifth of the time that NumPy takes.
+    """Finite float16 as float32, exactly, and in less time than NumPy takes for it.
 
     rows (r, N), halves (r, N) -> wide (r, N); `rows` is the memory of `wide`
 
