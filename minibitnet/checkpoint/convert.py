@@ -107,7 +107,7 @@ def convert(
         What was assumed of the source, and what was rounded.
     """
     if published and to != "i2_s":
-        raise ValueError(f"published must go with i2_s, got {to}")
+        raise ValueError(f"as published: expected --to i2_s, found {to}")
     if (target.suffix == SUFFIX) != (to in GGUF_TYPES):
         what = f"file, NAME{SUFFIX}" if to in GGUF_TYPES else "directory"
         raise ValueError(f"{target}: expected the name of a {what}")

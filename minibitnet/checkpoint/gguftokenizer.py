@@ -57,9 +57,6 @@ def make_tokenizer(gguf: GGUF) -> Tokenizer | None:
     CheckpointWarning
         If another chat template is used than the file has.
     """
-    if PLACEHOLDER in str(gguf.metadata.get("tokenizer.chat_template")):
-        note = "the chat template of 2B4T is used; the file's is a placeholder"
-        warnings.warn(CheckpointWarning(f"{gguf.file}: {note}"), stacklevel=3)
     with tokenizer_directory(gguf) as directory:
         return load_tokenizer(directory)
 
@@ -67,6 +64,9 @@ def make_tokenizer(gguf: GGUF) -> Tokenizer | None:
 @contextmanager
 def tokenizer_directory(gguf: GGUF) -> Iterator[Path]:
     """A directory with the two files; empty if the file has no tokenizer."""
+    if PLACEHOLDER in str(gguf.metadata.get("tokenizer.chat_template")):
+        note = "the chat template of 2B4T is used; the file's is a placeholder"
+        warnings.warn(CheckpointWarning(f"{gguf.file}: {note}"), stacklevel=4)
     has_one = "tokenizer.ggml.model" in gguf.metadata
     pages = tokenizer_pages(gguf) if has_one else {}
     with tempfile.TemporaryDirectory() as folder:

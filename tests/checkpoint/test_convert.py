@@ -444,7 +444,8 @@ def test_the_published_metadata_can_be_had_with_their_faults(packed, tmp_path):
     _, expected = mb.load(packed)
     messages = [{"role": "user", "content": "Hi"}]
     assert tokenizer.chat(messages) == expected.chat(messages)
-    again, _ = quietly("packed", gguf.file, tmp_path)
+    again, said = quietly("packed", gguf.file, tmp_path)
+    assert "the file's is a placeholder" in said
     assert (again / WEIGHTS).read_bytes() == (packed / WEIGHTS).read_bytes()
     assert load(again)[0].config == load(packed)[0].config
 
@@ -481,7 +482,9 @@ def test_the_published_header_has_its_published_length(tmp_path):
 
 
 def test_a_published_file_needs_a_tokenizer_and_i2_s(packed, tmp_path):
-    with pytest.raises(ValueError, match="published must go with i2_s, got tq2_0"):
+    with pytest.raises(
+        ValueError, match="as published: expected --to i2_s, found tq2_0"
+    ):
         to("tq2_0", packed, tmp_path, "out", published=True)
     (tmp_path / "a").mkdir()
     mute = change(packed, tmp_path / "a")
