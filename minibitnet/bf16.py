@@ -32,15 +32,15 @@ array([1.      , 1.015625], dtype=float32)
 
 import numpy as np
 
-from minibitnet.arrays import F32, U16
+from minibitnet.arrays import F16, F32, U16
 
 
-def widen(bits: U16 | F32) -> F32:
+def widen(bits: U16 | F16 | F32) -> F32:
     """Stored numbers as float32, exactly; what is float32 already stays as it is.
 
     bits (...) -> values (...)
     """
-    if bits.dtype == np.float32:  # some checkpoints are not bfloat16
+    if bits.dtype != np.uint16:  # some checkpoints are not bfloat16
         return np.asarray(bits, np.float32)
     return (bits.astype(np.uint32) << 16).view(np.float32)
 

@@ -56,7 +56,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import bf16
-from minibitnet.arrays import F32, I64, U16
+from minibitnet.arrays import F16, F32, I64, U16
 from minibitnet.attention import Attention, attention
 from minibitnet.cache import KVCache
 from minibitnet.config import Config
@@ -84,10 +84,10 @@ class Model:
     """All weights, and the numbers that say how to use them."""
 
     config: Config
-    embed_tokens: U16 | F32  # (V, D), the bits of bfloat16
+    embed_tokens: U16 | F16 | F32  # (V, D), as stored: U16 is the bits of bfloat16
     layers: tuple[Block, ...]
     norm: F32  # (D,)
-    lm_head: U16 | F32  # (V, D); tied: embed_tokens itself
+    lm_head: U16 | F16 | F32  # (V, D); tied: embed_tokens itself
     threads: int = 1  # how many compute at once; the result is the same
     tokenizer: Tokenizer | None = None  # in whose texts a stop string is looked for
 

@@ -2,7 +2,7 @@
 
 A few small checkpoints, of every kind that can be loaded, are changed at random in one
 to three places: bytes of a file (turned, lost, doubled, cut off), values, names and
-structure of what is JSON, the arrays themselves. Then each is loaded and used::
+structure of what is JSON or GGUF, the arrays themselves. Then each is loaded and used::
 
     python tools/mutate_files.py                100,000 cases, a table
     python tools/mutate_files.py --cases 2000   fewer
@@ -46,11 +46,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from damaged_gguf import change_gguf, for_the_page, plain_bpe
 from tqdm import tqdm
 
 import minibitnet as mb
 from minibitnet import one_page
 from minibitnet.bpe import BPE
+from minibitnet.checkpoint.convert import convert
 from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.files.published import CONFIG
 from minibitnet.text.tokenizerfile import read_bpe
@@ -84,6 +86,13 @@ LLAMA = SMALL | {
     "tie_word_embeddings": False,
     "quantization_config": {"quant_method": "bitnet", "linear_class": "bitlinear"},
 }
+# The least that has whole blocks of 256 weights
+WIDE = SMALL | {
+    "hidden_size": 256,
+    "intermediate_size": 256,
+    "num_hidden_layers": 1,
+}
+GGUF, GGUF_FORMS = "model.gguf", ("i2_s", "tq1_0", "tq2_0")
 # What a missing key means where it is not what `one_page` takes for it
 DEFAULTS = {
     "llama": {"rope_theta": 10_000.0, "rms_norm_eps": 1e-6, "hidden_act": "silu"},
@@ -113,6 +122,12 @@ def make_originals(directory):
         generation = {"eos_token_id": [260, 262], "temperature": 0.6}
         (directory / name / "generation_config.json").write_text(json.dumps(generation))
     cut_into_shards(directory / "shards")
+    for form in GGUF_FORMS:
+        wide = write_checkpoint(directory / f"wide_{form}", WIDE, seed=3)
+        save_vocabulary(inner, wide)
+        (directory / form).mkdir()
+        convert(wide, directory / form / GGUF, form)
+        shutil.rmtree(wide)
     shutil.copytree(directory / "packed", directory / "masters")
     make_masters(directory / "masters")
 
@@ -356,6 +371,10 @@ def change_tensors(r, file):
         return change_file_bytes(r, file)  # it is damaged already
 
 
+def change_gguf_file(r, file):
+    return change_gguf(r, file) or change_file_bytes(r, file)
+
+
 def change_json(r, file):
     try:
         tree = json.loads(file.read_text())
@@ -378,6 +397,7 @@ def change(r, directory, kind):
     files = {
         "safetensors": sorted(directory.glob("*.safetensors")),
         "index": [directory / INDEX],
+        "GGUF": [directory / GGUF],
         "tokenizer.json": [directory / "tokenizer.json"],
         "config.json": [directory / "config.json"],
         "other JSON": [
@@ -390,12 +410,13 @@ def change(r, directory, kind):
         return "nothing left"
     if r.random() < 0.25:
         return f"{file.name}: {change_file_bytes(r, file)}"
-    by = change_tensors if kind == "safetensors" else change_json
-    return f"{file.name}: {by(r, file)}"
+    ways = {"safetensors": change_tensors, "GGUF": change_gguf_file}
+    return f"{file.name}: {ways.get(kind, change_json)(r, file)}"
 
 
 KINDS = ("safetensors", "safetensors", "safetensors", "config.json", "config.json",
-         "tokenizer.json", "index", "other JSON")  # fmt: skip
+         "tokenizer.json", "index", "other JSON", "GGUF", "GGUF", "GGUF",
+         "GGUF")  # fmt: skip
 
 
 # What comes out
@@ -420,6 +441,10 @@ def talk_of(tokenizer):
 
 def page_logits(directory, trace=None):
     """The same by the page, which knows nothing of the package."""
+    if (directory / GGUF).exists():
+        config, weights = for_the_page(directory / GGUF)
+        with np.errstate(all="ignore"):
+            return one_page.forward(config, weights, IDS, [], trace)
     config, weights = one_page.load(directory)
     for key, value in DEFAULTS.get(config.get("model_type"), {}).items():
         if json.loads((directory / "config.json").read_text()).get(key) is None:
@@ -513,18 +538,24 @@ def judge(directory, original):
 def plain_agrees(directory, words):
     """Whether `minibitnet.bpe` says the same, or refuses the tokenizer."""
     try:
-        inner = read_bpe(directory / "tokenizer.json")
-    except ValueError:
+        if (directory / GGUF).exists():
+            inner = plain_bpe(directory / GGUF)
+        else:
+            inner = read_bpe(directory / "tokenizer.json")
+    except (ValueError, KeyError):
         return True  # of a kind that only the library knows
     assert isinstance(inner, BPE)
     return words_of(Tokenizer(inner, None)) == words
+
+
+DIRECTORIES = ("packed", "masters", "llama", "shards")
 
 
 def run_case(number, originals, scratch):
     """Change a checkpoint and look what comes out: kind, outcome, what was done."""
     r = random.Random(number)
     kind = KINDS[number % len(KINDS)]
-    names = ("shards",) if kind == "index" else ("packed", "masters", "llama", "shards")
+    names = {"index": ("shards",), "GGUF": GGUF_FORMS}.get(kind, DIRECTORIES)
     original = originals / r.choice(names)
     directory = scratch / f"case{number}"
     shutil.copytree(original, directory)

@@ -12,6 +12,10 @@ In this order
     `take`        the arrays, taken one by one, each checked first
     `assemble`    which array goes where in the model
     `inspect`     what a checkpoint holds, counted
+    `source`      a model taken array by array, to be written anew
+    `forms`       what is written for each array
+    `togguf`      numbers as the metadata of a GGUF file
+    `convert`     from one form to another
     `synth`       a random checkpoint in the real layout
 
 Notes
@@ -42,8 +46,8 @@ from pathlib import Path
 
 from minibitnet.checkpoint.assemble import build_model
 from minibitnet.checkpoint.gguftokenizer import make_tokenizer
-from minibitnet.checkpoint.open import SUFFIX, open_checkpoint, open_gguf
-from minibitnet.files.gguf import read_gguf
+from minibitnet.checkpoint.open import open_checkpoint, open_gguf
+from minibitnet.files.gguf import SUFFIX, read_gguf
 from minibitnet.files.hub import download, is_hub_id
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.tensorfile import WEIGHTS
@@ -67,9 +71,10 @@ def load(
     ----------
     path : str or Path, optional
         A directory with config.json and weights, the weights file in it, a GGUF file,
-        or the id of a
-        model on the hub, as ``"microsoft/bitnet-b1.58-2B-4T"``, which is downloaded. By
-        default the small model that comes with the package.
+        or the id of a model on the hub, as ``"microsoft/bitnet-b1.58-2B-4T"``, which is
+        downloaded; where there are several GGUF files, with the name of one:
+        ``"owner/name/file.gguf"``. By default the small model that comes with the
+        package.
     kernel : str or function
         How to compute the ternary product: a name in `minibitnet.kernels.KERNELS`, or a
         function such as they are. All give the same.

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minibitnet.arrays import F32, U16
+from minibitnet.arrays import F16, F32, U16
 from minibitnet.attention import Attention
 from minibitnet.bitlinear import BitLinear
 from minibitnet.checkpoint.open import Checkpoint
@@ -99,7 +99,7 @@ def build_bit_linear(
     return BitLinear(packed, rows, scales, multiply=prepare(packed, rows))
 
 
-def take_head(arrays: Arrays, embed_tokens: U16 | F32) -> U16 | F32:
+def take_head(arrays: Arrays, embed_tokens: U16 | F16 | F32) -> U16 | F16 | F32:
     """The matrix (V, D) that makes the logits: where tied, the embedding itself."""
     tied = arrays.stored.tied
     if HEAD not in arrays.left and tied is not False:
@@ -116,7 +116,7 @@ def take_head(arrays: Arrays, embed_tokens: U16 | F32) -> U16 | F32:
     return head
 
 
-def is_equal(head: U16 | F32, embedding: U16 | F32) -> bool:
+def is_equal(head: U16 | F16 | F32, embedding: U16 | F16 | F32) -> bool:
     """Whether two matrices are stored alike: head (V, D), embedding (V, D)."""
     alike = (head.shape, head.dtype) == (embedding.shape, embedding.dtype)
     return alike and all(

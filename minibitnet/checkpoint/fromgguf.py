@@ -27,24 +27,25 @@ llama.cpp, gguf-py/gguf/constants.py and src/llama-model.cpp; `minibitnet.files.
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minibitnet.arrays import F16, I8, U8
-from minibitnet.files.gguf import GGUF, GGUFTensor
+from minibitnet.arrays import F16, F32, I8, U8
+from minibitnet.files.gguf import GGUF, TAIL, GGUFTensor
 from minibitnet.files.jsonfile import (
     REQUIRED,
     CheckpointError,
     CheckpointWarning,
     Keys,
 )
-from minibitnet.files.progress import progress
-from minibitnet.files.tensorfile import Tensor
+from minibitnet.files.tensorfile import Tensor, mapped
 from minibitnet.formats import i2_s, real_blocks, tq1_0, tq2_0
-from minibitnet.packing import pack
+from minibitnet.kernels.memory import let_go
+from minibitnet.packing import CODES_PER_BYTE, pack
+from minibitnet.weights import EMBEDDING, HEAD, is_ternary
 from minibitnet.weights import GGUF as NAMES
-from minibitnet.weights import is_ternary
 
 ACTIVATIONS = {"bitnet-b1.58": "relu2", "bitnet-25": "relu2", "bitnet": "silu"}
 KEYS = {  # of the architecture, in the words of config.json
@@ -59,14 +60,26 @@ KEYS = {  # of the architecture, in the words of config.json
     "rope.freq_base": "rope_theta",
     "hidden_activation": "hidden_act",
 }
+HUB_NAMES = {gguf: hub for hub, gguf in NAMES.items()}
+# What must be said, since others would assume something else
+REQUIRED_KEYS = ("context_length", "attention.layer_norm_rms_epsilon", "rope.freq_base")
 # Each a head's size; RoPE turns all of it, and keys and values have the same.
 HEAD_SIZES = ("rope.dimension_count", "attention.key_length", "attention.value_length")
-HARMLESS = {"rope.scaling.type": ("none",), "rope.scaling.factor": (0.0, 1.0)}
-ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
+HARMLESS = {  # linear by a factor of 1 scales nothing; any other factor is refused
+    "rope.scaling.type": ("none", "linear"),
+    "rope.scaling.factor": (0.0, 1.0),
+}
+ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")  # of a text, a turn, a message
 STORED = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-WIDEN = {"Q8_0": real_blocks.widen_q8_0, "Q6_K": real_blocks.widen_q6_k}
+WIDEN: dict[str, Callable[[U8, int, int, str], F32]] = {
+    "Q8_0": lambda data, M, N, _: real_blocks.widen_q8_0(data, M, N),
+    "Q6_K": lambda data, M, N, _: real_blocks.widen_q6_k(data, M, N),
+}
+BLOCK = 256  # weights with a scale of their own in TQ1_0 and TQ2_0
 Unpack = Callable[[U8, int, int], I8]
-BLOCKS: dict[str, tuple[Unpack, Callable[[U8, int, int], F16]]] = {
+Scales = Callable[[U8, int, int], F16 | F32]
+TERNARY: dict[str, tuple[Unpack, Scales]] = {
+    "I2_S": (i2_s.unpack, lambda data, M, N: i2_s.unpack_scale(data).reshape(1)),
     "TQ1_0": (tq1_0.unpack, tq1_0.unpack_scales),
     "TQ2_0": (tq2_0.unpack, tq2_0.unpack_scales),
 }
@@ -94,7 +107,7 @@ def as_packed(gguf: GGUF) -> tuple[dict[str, Any], dict[str, Tensor]]:
         note = "does not say which activation it has; by its architecture it is"
         warnings.warn(CheckpointWarning(f"{gguf.file} {note} {act}"), stacklevel=4)
     tensors = {}
-    for tensor in progress(list(gguf.tensors.values()), "unpacking"):
+    for tensor in gguf.tensors.values():
         for made in translate(tensor):
             tensors[made.name] = made
     return content, tensors
@@ -106,38 +119,40 @@ def config_content(gguf: GGUF) -> dict[str, Any]:
     arch = metadata.one_of("general.architecture", tuple(ACTIVATIONS))
     content = {
         "model_type": "bitnet",
-        "hidden_act": ACTIVATIONS[arch],
         "tie_word_embeddings": f"{NAMES['lm_head']}.weight" not in gguf.tensors,
-        "vocab_size": len(metadata.get("tokenizer.ggml.tokens", [])),
         "quantization_config": {
             "quant_method": "bitnet",
             "linear_class": "autobitlinear",
         },
     }
     content |= own_keys(metadata, arch)
-    if content["hidden_act"] != ACTIVATIONS[arch]:
-        expected = f"{ACTIVATIONS[arch]}, as the architecture says"
-        metadata.fail(f"{arch}.hidden_activation", expected, content["hidden_act"])
-    if "rope_theta" not in content:  # the two kinds of model have different ones
-        metadata.fail(f"{arch}.rope.freq_base", "a number", REQUIRED)
+    for name in REQUIRED_KEYS:
+        if KEYS[name] not in content:
+            metadata.fail(f"{arch}.{name}", "a number", REQUIRED)
     ends = [metadata.get(f"tokenizer.ggml.{end}", None) for end in ENDS]
     content["eos_token_id"] = [end for end in ends if end is not None]
     return content
 
 
+def expected_values(metadata: Keys, arch: str) -> dict[str, Any]:
+    """What other parts of a file say of what the architecture may say, too."""
+    tokens = metadata.get("tokenizer.ggml.tokens", None)
+    counted = {"vocab_size": len(tokens)} if isinstance(tokens, list) else {}
+    return {"hidden_act": ACTIVATIONS[arch], **counted}
+
+
 def own_keys(metadata: Keys, arch: str) -> dict[str, Any]:
     """The architecture's own metadata in the words of config.json."""
-    content: dict[str, Any] = {}
+    content = expected_values(metadata, arch)
     own = {k: v for k, v in metadata.content.items() if k.startswith(f"{arch}.")}
     for key, value in own.items():
         name = key.removeprefix(f"{arch}.")
-        if name in KEYS:
-            content[KEYS[name]] = value
-        elif name in HEAD_SIZES:
-            if content.setdefault("head_dim", value) != value:
-                metadata.fail(key, f"{content['head_dim']}, as the others say", value)
-        elif value not in HARMLESS.get(name, ()):
-            metadata.fail(key, "no such key (not supported)", value)
+        word = "head_dim" if name in HEAD_SIZES else KEYS.get(name)
+        if word is None:
+            if value not in HARMLESS.get(name, ()):
+                metadata.fail(key, "no such key (not supported)", value)
+        elif content.setdefault(word, value) != value:
+            metadata.fail(key, f"{content[word]}, as the rest of the file says", value)
     return content
 
 
@@ -147,54 +162,81 @@ def plain(value: Any) -> Any:
 
 
 def translate(tensor: GGUFTensor) -> list[Tensor]:
-    """The tensor, or the codes and the scale, that a packed checkpoint has."""
-    name = hub_name(tensor.name)
-    if tensor.type in STORED:
-        array = tensor.data.view(STORED[tensor.type]).reshape(tensor.shape)
-        return [Tensor(tensor.file, name, tensor.type, array)]
+    """The tensor, or the codes and the scale, that a packed checkpoint has.
+
+    What is not stored as it is used is made when somebody looks at it.
+    """
+    file, name, type_ = tensor.file, hub_name(tensor.name), tensor.type
+    if name is None:
+        raise refusal(tensor, "no such tensor in this model", "one")
+    if type_ in STORED:
+        array = tensor.data.view(STORED[type_]).reshape(tensor.shape)
+        return [mapped(file, name, type_, array)]
     if len(tensor.shape) != 2:
         raise refusal(tensor, "two axes", tensor.shape)
     M, N = tensor.shape
-    try:
-        if tensor.type in WIDEN:
-            values = WIDEN[tensor.type](tensor.data, M, N)
-            return [Tensor(tensor.file, name, "F32", values)]
-        w_codes, w_scale = unpack(tensor, M, N)
-    except ValueError as error:
-        raise refusal(tensor, f"{tensor.type} of {tensor.shape}", error) from None
-    if not is_ternary(name):
-        raise refusal(tensor, "floats", tensor.type)
+    nbytes = tensor.data.nbytes
+    if type_ in WIDEN and name in (EMBEDDING, HEAD):
+        values = partial(unpack, tensor, WIDEN[type_])
+        return [Tensor(file, name, "F32", (M, N), nbytes, values, type_)]
+    if type_ in WIDEN or not is_ternary(name):
+        expected = "a ternary matrix or its master" if is_ternary(name) else "floats"
+        raise refusal(tensor, expected, type_)
+    tail = TAIL if type_ == "I2_S" else 2 * (M * N // BLOCK)
+    packed, scale = (
+        partial(unpack, tensor, pack_again),
+        partial(unpack, tensor, scale_of),
+    )
+    R = -(-M // CODES_PER_BYTE)
     return [
-        Tensor(tensor.file, name, "U8", pack(w_codes)),
-        Tensor(tensor.file, f"{name}_scale", "F32", np.array([w_scale], np.float32)),
+        Tensor(file, name, "U8", (R, N), nbytes - tail, packed, type_),
+        Tensor(file, f"{name}_scale", "F32", (1,), tail, scale, type_),
     ]
 
 
-def unpack(tensor: GGUFTensor, M: int, N: int) -> tuple[I8, np.float32]:
-    """Codes (M, N) and the scale of a ternary matrix; a ValueError if it is none."""
-    if tensor.type == "I2_S":
-        return i2_s.unpack(tensor.data, M, N), i2_s.unpack_scale(tensor.data)
-    unpack_codes, unpack_scales = BLOCKS[tensor.type]
-    scales = unpack_scales(tensor.data, M, N)
-    used = np.unique(scales[scales != 0])
+def unpack(tensor: GGUFTensor, how: Callable[..., Any]) -> Any:
+    """What is made of a tensor's bytes; a CheckpointError if they are not sound."""
+    try:
+        return how(tensor.data, *tensor.shape, tensor.type)
+    except ValueError as error:
+        expected = f"{tensor.type} of {tensor.shape}"
+        raise refusal(tensor, expected, error) from None
+    finally:
+        let_go(tensor.data)  # what was made of it is used
+
+
+def pack_again(data: U8, M: int, N: int, type_: str) -> U8:
+    """A ternary matrix as safetensors files pack it: data (n,) -> packed (R, N)."""
+    unpack_codes, unpack_scales = TERNARY[type_]
+    w_codes = unpack_codes(data, M, N)
+    without = unpack_scales(data, M, N).reshape(-1) == 0
+    if type_ != "I2_S" and w_codes.reshape(-1, BLOCK)[without].any():
+        raise ValueError("a block of a scale 0 with codes that are not")
+    return pack(w_codes)
+
+
+def scale_of(data: U8, M: int, N: int, type_: str) -> F32:
+    """The one scale of a ternary matrix: data (n,) -> w_scale (1,).
+
+    Blocks of zeros have a scale 0. Where there are no others, any scale will do.
+    """
+    _, unpack_scales = TERNARY[type_]
+    scales = unpack_scales(data, M, N).astype(np.float32).reshape(-1)
+    used = np.unique(scales if type_ == "I2_S" else scales[scales != 0])
     if len(used) > 1:
         raise ValueError(f"{len(used)} different scales")
-    w_codes = unpack_codes(tensor.data, M, N)
-    if w_codes.reshape(-1, 256)[scales.reshape(-1) == 0].any():
-        raise ValueError("a block of a scale 0 with codes that are not")
-    return w_codes, np.float32(used[0]) if len(used) else np.float32(1)
+    return used if len(used) else np.ones(1, np.float32)
 
 
-def hub_name(name: str) -> str:
-    """What safetensors files call a tensor; unknown names stay as they are."""
-    head, dot, kind = name.rpartition(".")
-    names = {gguf: hub for hub, gguf in NAMES.items()}
-    match head.split("."):
-        case [known] if known in names and dot:
-            return f"{names[known]}.{kind}"
-        case ["blk", layer, known] if known in names and layer.isdecimal():
-            return f"model.layers.{int(layer)}.{names[known]}.{kind}"
-    return name
+def hub_name(name: str) -> str | None:
+    """What safetensors files call a tensor; None if this architecture has none such."""
+    match name.split("."):
+        case [known, "weight"] if known in HUB_NAMES:
+            return f"{HUB_NAMES[known]}.weight"
+        case ["blk", layer, known, "weight"] if known in HUB_NAMES:
+            if layer.isdecimal() and layer == str(int(layer)):  # 00 is not 0
+                return f"model.layers.{layer}.{HUB_NAMES[known]}.weight"
+    return None
 
 
 def refusal(tensor: GGUFTensor, expected: str, found: object) -> CheckpointError:

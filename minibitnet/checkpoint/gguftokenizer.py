@@ -1,8 +1,8 @@
-"""The tokenizer in a GGUF file, as the two files that a directory has.
+"""The tokenizer in a GGUF file, as the two files that a directory has; and back.
 
 GGUF keeps a tokenizer as lists: the tokens by id, the kind of each, and the merges.
 Written out as tokenizer.json and tokenizer_config.json they are read as any tokenizer
-is.
+is. The other way there is one kind that can go, that of Llama 3 and 2B4T.
 
 Notes
 -----
@@ -23,17 +23,25 @@ template); llama.cpp, gguf-py/gguf/constants.py.
 import json
 import tempfile
 import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from minibitnet.bpe import BPE
+from minibitnet.checkpoint.fromgguf import ENDS, plain
 from minibitnet.files.gguf import GGUF
-from minibitnet.files.jsonfile import CheckpointWarning, Keys
+from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning, Keys
+from minibitnet.text.chattemplate import read_if_there, read_names, read_template
+from minibitnet.text.tokenizerfile import LETTERS, read_bpe
 from minibitnet.text.tokenizerpage import tokenizer_page
 from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer, load_tokenizer
 
 PLACEHOLDER = "BITNETAssistant"  # in the converter's template
 LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")  # names of Llama 3's pattern
-NORMAL, CONTROL, USER_DEFINED = 1, 3, 4  # kinds of tokens
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # kinds of tokens
+BESIDE = (CONTROL, USER_DEFINED, UNUSED)  # the vocabulary
 
 
 def make_tokenizer(gguf: GGUF) -> Tokenizer | None:
@@ -49,45 +57,80 @@ def make_tokenizer(gguf: GGUF) -> Tokenizer | None:
     CheckpointWarning
         If another chat template is used than the file has.
     """
-    if "tokenizer.ggml.model" not in gguf.metadata:
-        return None
-    pages = tokenizer_pages(gguf)
+    with tokenizer_directory(gguf) as directory:
+        return load_tokenizer(directory)
+
+
+@contextmanager
+def tokenizer_directory(gguf: GGUF) -> Iterator[Path]:
+    """A directory with the two files; empty if the file has no tokenizer."""
     if PLACEHOLDER in str(gguf.metadata.get("tokenizer.chat_template")):
         note = "the chat template of 2B4T is used; the file's is a placeholder"
-        warnings.warn(CheckpointWarning(f"{gguf.file}: {note}"), stacklevel=3)
+        warnings.warn(CheckpointWarning(f"{gguf.file}: {note}"), stacklevel=4)
+    has_one = "tokenizer.ggml.model" in gguf.metadata
+    pages = tokenizer_pages(gguf) if has_one else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, page in pages.items():
             (Path(folder) / name).write_text(json.dumps(page), encoding="utf-8")
-        return load_tokenizer(Path(folder))
+        try:
+            yield Path(folder)
+        except CheckpointError as error:  # the file is what the user knows
+            said = str(error).replace(folder, str(gguf.file))
+            raise CheckpointError(said) from None
 
 
 def tokenizer_pages(gguf: GGUF) -> dict[str, dict[str, Any]]:
     """What tokenizer.json and tokenizer_config.json would hold."""
-    keys = Keys(gguf.metadata, str(gguf.file))
+    metadata = {key: plain(value) for key, value in gguf.metadata.items()}
+    keys = Keys(metadata, str(gguf.file))
     keys.one_of("tokenizer.ggml.model", ("gpt2",))
     keys.one_of("tokenizer.ggml.pre", LLAMA_3, LLAMA_3[0])
-    tokens = list(keys.get("tokenizer.ggml.tokens"))
-    kinds = [*map(int, keys.get("tokenizer.ggml.token_type", [NORMAL] * len(tokens)))]
-    if len(kinds) != len(tokens):
-        found = f"{len(kinds)} kinds"
-        keys.fail("tokenizer.ggml.token_type", f"{len(tokens)} kinds", found)
+    tokens, kinds = take_tokens(keys)
     added = [i for i, kind in enumerate(kinds) if kind in (CONTROL, USER_DEFINED)]
     page = tokenizer_page(
-        {tokens[i]: i for i in {*range(len(tokens))}.difference(added)},
-        keys.get("tokenizer.ggml.merges"),
+        {tokens[i]: i for i, kind in enumerate(kinds) if kind not in BESIDE},
+        take_texts(keys, "tokenizer.ggml.merges"),
         [(i, tokens[i], kinds[i] == CONTROL) for i in added],
         find_bos(keys, tokens),
     )
     return {"tokenizer.json": page, "tokenizer_config.json": config_page(keys, tokens)}
 
 
+def take_tokens(keys: Keys) -> tuple[list[str], list[int]]:
+    """The tokens by id, each another, and the kind of each."""
+    tokens = take_texts(keys, "tokenizer.ggml.tokens")
+    if len({*tokens}) != len(tokens):
+        [(found, count)] = Counter(tokens).most_common(1)
+        keys.fail("tokenizer.ggml.tokens", "each another", f"{found!r} {count} times")
+    kinds = keys.get("tokenizer.ggml.token_type", [NORMAL] * len(tokens))
+    whole = isinstance(kinds, list) and all(type(kind) is int for kind in kinds)
+    if not whole or len(kinds) != len(tokens):
+        keys.fail("tokenizer.ggml.token_type", f"{len(tokens)} kinds", kinds)
+    return tokens, kinds
+
+
+def take_texts(keys: Keys, key: str) -> list[str]:
+    """A list of texts."""
+    texts = keys.get(key)
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        keys.fail(key, "a list of texts", texts)
+    return texts
+
+
 def find_bos(keys: Keys, tokens: list[str]) -> tuple[int, str] | None:
     """The token that is put before a text, if the file asks for one."""
-    ids = keys.ids("tokenizer.ggml.bos_token_id", len(tokens))
-    if keys.flag("tokenizer.ggml.add_bos_token") is False or not ids:
+    i = take_id(keys, "bos_token_id", tokens)
+    if keys.flag("tokenizer.ggml.add_bos_token") is False or i is None:
         return None
-    [i] = ids
     return i, tokens[i]
+
+
+def take_id(keys: Keys, name: str, tokens: list[str]) -> int | None:
+    """The id of a token with a name; None if the file has none."""
+    ids = keys.ids(ids_key(name), len(tokens))
+    if len(ids) > 1:
+        keys.fail(ids_key(name), "one id", ids)
+    return ids[0] if ids else None
 
 
 def config_page(keys: Keys, tokens: list[str]) -> dict[str, Any]:
@@ -97,6 +140,88 @@ def config_page(keys: Keys, tokens: list[str]) -> dict[str, Any]:
         template = CHAT_TEMPLATE
     page: dict[str, Any] = {"chat_template": template} if template else {}
     for name in ("bos", "eos"):
-        ids = keys.ids(f"tokenizer.ggml.{name}_token_id", len(tokens))
-        page |= {f"{name}_token": tokens[i] for i in ids}
+        i = take_id(keys, f"{name}_token_id", tokens)
+        page |= {f"{name}_token": tokens[i]} if i is not None else {}
     return page
+
+
+def tokenizer_metadata(directory: Path, V: int, ends: Sequence[int]) -> dict[str, Any]:
+    """What a GGUF file says of the tokenizer of a directory, and of the ends of a text.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not of the one kind that `tokenizer_pages` makes of a file, or names
+        more than a file has room for.
+    """
+    if len(ends) > len(ENDS):
+        found = f"{directory}: expected at most {len(ENDS)} ends, found {[*ends]}"
+        raise CheckpointError(found)
+    file = directory / "tokenizer.json"
+    if not file.exists():
+        return {ids_key(end): i for end, i in zip(ENDS, ends, strict=False)}
+    inner = read_bpe(file)
+    if not inner.ignore_merges or len(inner.bos_ids) > 1:
+        expected = "ignore_merges, and at most one token before a text"
+        raise CheckpointError(f"{file}: expected {expected}, found another tokenizer")
+    config = read_if_there(directory / "tokenizer_config.json")
+    template, names = read_template(directory, config), read_names(directory, config)
+    ids = named_ids(file, inner, template or "", names, ends)
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": LLAMA_3[0],
+        **token_lists(file, inner, V),
+        "tokenizer.ggml.add_bos_token": bool(inner.bos_ids),
+        **ids,
+        **({"tokenizer.chat_template": template} if template else {}),
+    }
+
+
+def ids_key(name: str) -> str:
+    """The key of metadata with the id of a token."""
+    return f"tokenizer.ggml.{name}"
+
+
+def token_lists(file: Path, inner: BPE, V: int) -> dict[str, list[Any]]:
+    """The tokens by id, the kind of each, and the merges by rank."""
+    texts = {i: spell(token) for i, token in inner.spelled.items()}
+    texts |= {i: text for text, i in inner.special.items()}
+    if max(texts) >= V:
+        found = f"{max(texts)} ({texts[max(texts)]!r})"
+        raise CheckpointError(
+            f"{file}: expected ids below vocab_size {V}, found {found}"
+        )
+    kinds = dict.fromkeys(texts, NORMAL) | dict.fromkeys(
+        inner.special.values(), CONTROL
+    )
+    pairs = sorted(inner.ranks, key=inner.ranks.__getitem__)
+    return {
+        "tokenizer.ggml.tokens": [texts.get(i, f"[PAD{i}]") for i in range(V)],
+        "tokenizer.ggml.token_type": [kinds.get(i, UNUSED) for i in range(V)],
+        "tokenizer.ggml.merges": [f"{spell(a)} {spell(b)}" for a, b in pairs],
+    }
+
+
+def spell(token: bytes) -> str:
+    """A token as files spell it, a letter for each byte."""
+    return "".join(map(LETTERS.__getitem__, token))
+
+
+def named_ids(
+    file: Path, inner: BPE, template: str, names: Mapping[str, str], ends: Sequence[int]
+) -> dict[str, int]:
+    """The ids that have names: begin-of-text, and the ends.
+
+    A template may write what it calls ``eos_token``; then that end comes first.
+    """
+    used = {name: inner.special.get(names[name]) for name in names if name in template}
+    bos: list[int | None] = [*inner.bos_ids, used.get("bos_token")]
+    first = used.get("eos_token", ends[0] if ends else None)
+    sorted_ends = sorted(ends, key=lambda end: end != first)
+    ids = {"bos_token_id": bos[0], **dict(zip(ENDS, sorted_ends, strict=False))}
+    known = {"bos_token": bos[0], "eos_token": ids.get("eos_token_id")}
+    for name, i in used.items():
+        if known.get(name) != i:
+            expected = "a chat template that names begin-of-text and an end alone"
+            raise CheckpointError(f"{file}: expected {expected}, found {name}")
+    return {ids_key(name): i for name, i in ids.items() if i is not None}

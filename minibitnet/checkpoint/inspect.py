@@ -67,7 +67,7 @@ def count_bytes(tensors: Iterable[Tensor]) -> dict[str, int]:
     sizes = dict.fromkeys(PARTS, 0)
     files: set[Path] = set()
     for tensor in tensors:
-        sizes[part_of(tensor.name)] += tensor.array.nbytes
+        sizes[part_of(tensor.name)] += tensor.nbytes
         files.add(tensor.file)
     sizes["headers"] = sum(file.stat().st_size for file in files) - sum(sizes.values())
     return sizes
@@ -86,12 +86,13 @@ def count_matrices(checkpoint: Checkpoint) -> dict[str, Counts]:
     """The codes of every packed matrix; none of masters, which have no codes yet."""
     rows = {f"{name}.weight": M for name, (M, _) in matrices(checkpoint.config).items()}
     packed = {
-        name: (tensor.array, rows[inside])
+        name: (tensor, rows[inside])
         for name, tensor in checkpoint.tensors.items()
         if tensor.dtype == "U8" and (inside := name.split(".", 3)[-1]) in rows
     }
     return {
-        name: count_codes(*packed[name]) for name in progress(packed, "counting codes")
+        name: count_codes(packed[name][0].array, packed[name][1])
+        for name in progress(packed, "counting codes")
     }
 
 

@@ -12,7 +12,7 @@ from minibitnet.checkpoint.configfile import Stored, parse_config, parse_stored
 from minibitnet.checkpoint.configkeys import refuse_unconverted
 from minibitnet.checkpoint.fromgguf import as_packed
 from minibitnet.config import Config
-from minibitnet.files.gguf import GGUF, read_gguf
+from minibitnet.files.gguf import GGUF, SUFFIX, read_gguf
 from minibitnet.files.jsonfile import CheckpointError, Keys, read_json
 from minibitnet.files.tensorfile import (
     INDEX,
@@ -22,7 +22,6 @@ from minibitnet.files.tensorfile import (
     read_tensors,
 )
 
-SUFFIX = ".gguf"
 LARGEST_CONFIG = 2**20  # bytes; there is none of a hundred thousand
 
 

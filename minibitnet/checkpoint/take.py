@@ -22,20 +22,23 @@ References
 Hugging Face transformers, integrations/bitnet.py, ``BitLinear`` and ``AutoBitLinear``.
 """
 
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from minibitnet import bf16
 from minibitnet.absmean import quantize_weights
-from minibitnet.arrays import F32, I8, U8, U16
+from minibitnet.arrays import F16, F32, I8, U8, U16
 from minibitnet.checkpoint.open import Checkpoint
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.tensorfile import Tensor
+from minibitnet.kernels.memory import let_go
 from minibitnet.packing import CODES_PER_BYTE, find_unused_code, pack
 from minibitnet.weights import ONEBITLLM, SUB_NORMS
 
 FLOATS = ("BF16", "F16", "F32")
+INFINITE = np.uint16(0x7C00)  # the exponent of a float16 that is infinite or NaN
+ROWS = 4096  # looked at at a time
 # Older Llama checkpoints carry RoPE's frequencies along; they follow from rope_theta.
 IGNORED = "rotary_emb.inv_freq"
 WHICH_WAY = (
@@ -48,6 +51,21 @@ MASTERS = (
     'config.json says that they are masters by "quantization_config": {"quant_method": '
     '"bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}'
 )
+
+
+class Matrix(NamedTuple):
+    """A ternary matrix in a file."""
+
+    tensor: Tensor
+    shape: tuple[int, int]
+    scale: np.float32 | None  # which multiplies; None: a master, which has none yet
+
+    def read(self) -> tuple[U8, np.float32]:
+        """The packed codes and the scale; a master is quantized now."""
+        if self.scale is not None:
+            return check_packed(self.tensor), self.scale
+        w_codes, w_scale = quantize_master(read_finite(self.tensor))
+        return pack(w_codes), w_scale
 
 
 class Arrays:
@@ -75,8 +93,8 @@ class Arrays:
             )
         if tensor.dtype not in dtypes:
             refuse(tensor, f"dtype {' or '.join(dtypes)}", tensor.dtype)
-        if tensor.array.shape not in shapes:
-            refuse(tensor, f"shape {' or '.join(map(str, shapes))}", tensor.array.shape)
+        if tensor.shape not in shapes:
+            refuse(tensor, f"shape {' or '.join(map(str, shapes))}", tensor.shape)
         return tensor
 
     def gain(self, name: str, N: int) -> F32:
@@ -90,23 +108,29 @@ class Arrays:
             return self.gain(other, N)
         return self.gain(f"{layer}.{name}", N) if self.has_sub_norms else None
 
-    def rows(self, name: str) -> U16 | F32:
-        """The rows of the embedding or the head; bfloat16 stays as it is stored."""
+    def rows(self, name: str) -> U16 | F16 | F32:
+        """The rows of the embedding or the head, as they are stored."""
         shape = self.config.vocab_size, self.config.hidden_size
         tensor = self.take(name, FLOATS, shape)
-        if tensor.dtype == "F16":
-            return tensor.array.astype(np.float32)
-        array: U16 = tensor.array
+        array: U16 | F16 | F32 = tensor.array
+        if array.dtype == np.float16:
+            check_halves(tensor, np.asarray(array, np.float16))
         return array
 
     def ternary(self, name: str, M: int, N: int) -> tuple[U8, np.float32]:
         """The packed codes of a matrix and its scale, which multiplies."""
+        return self.matrix(name, M, N).read()
+
+    def matrix(self, name: str, M: int, N: int) -> Matrix:
+        """A matrix whose codes nobody has looked at yet."""
         R = -(-M // CODES_PER_BYTE)  # rounded up
         tensor = self.take(f"{name}.weight", ("U8", *FLOATS), (R, N), (M, N))
         if tensor.dtype == "U8":
-            return check_packed(tensor, (R, N)), self.scale(f"{name}.weight_scale")
-        if tensor.array.shape != (M, N):
-            refuse(tensor, f"shape {(M, N)}", tensor.array.shape)
+            if tensor.shape != (R, N):
+                refuse(tensor, f"shape {(R, N)}", tensor.shape)
+            return Matrix(tensor, (M, N), self.scale(f"{name}.weight_scale"))
+        if tensor.shape != (M, N):
+            refuse(tensor, f"shape {(M, N)}", tensor.shape)
         if not self.stored.masters:
             refuse(
                 tensor,
@@ -115,8 +139,7 @@ class Arrays:
             )
         if not self.stored.masters_said:
             self.notes[f"{tensor.file}: {MASTERS}"] = None
-        w_codes, w_scale = quantize_master(read_finite(tensor))
-        return pack(w_codes), w_scale
+        return Matrix(tensor, (M, N), None)
 
     def scale(self, name: str) -> np.float32:
         """A stored ``weight_scale``, turned so that it multiplies."""
@@ -148,27 +171,37 @@ def quantize_master(master: F32) -> tuple[I8, np.float32]:
 
     Some releases have codes times scale in place of a master; absmean would shrink it.
     """
-    largest = np.abs(master).max()
-    if largest > 0 and np.isin(master, (-largest, 0, largest)).all():
+    sizes = np.abs(master)
+    largest = sizes.max()
+    if largest > 0 and ((sizes == largest) | (sizes == 0)).all():
         return np.sign(master).astype(np.int8), largest
     return quantize_weights(master)
 
 
 def read_finite(tensor: Tensor) -> F32:
     """The numbers of an array as float32, if none is NaN or infinite."""
-    array = tensor.array
-    values = array.astype(np.float32) if tensor.dtype == "F16" else bf16.widen(array)
+    values = bf16.widen(tensor.array)
     if not np.isfinite(values).all():
         refuse(tensor, "finite numbers", values[~np.isfinite(values)].flat[0])
     return values
 
 
-def check_packed(tensor: Tensor, shape: tuple[int, int]) -> U8:
+def check_halves(tensor: Tensor, halves: F16) -> None:
+    """Refuse float16 that is infinite or NaN: the head widens finite ones alone.
+
+    halves (V, D)
+    """
+    for start in range(0, len(halves), ROWS):
+        bits = halves[start : start + ROWS].view(np.uint16)
+        if ((bits & INFINITE) == INFINITE).any():
+            refuse(tensor, "finite numbers", f"others from row {start} on")
+        let_go(bits)
+
+
+def check_packed(tensor: Tensor) -> U8:
     """Packed bytes (R, N), if no code in them is the unused one."""
-    if tensor.array.shape != shape:
-        refuse(tensor, f"shape {shape}", tensor.array.shape)
-    place = find_unused_code(tensor.array)
+    packed: U8 = tensor.array
+    place = find_unused_code(packed)
     if place is not None:
         refuse(tensor, "2-bit codes 0, 1 and 2", f"a 3 in byte {place}")
-    packed: U8 = tensor.array
     return packed

@@ -10,6 +10,7 @@ In this order
     `detect`    how the weights in a file are packed
     `download`  fetch a model from the hub
     `synth`     write a random checkpoint in the real layout
+    `convert`  packed, masters, GGUF: from one form to another
     `trace`     write every array of a forward pass
     `compare`   two traces: where they part first
     `fingerprint`  what a model computes, in kilobytes

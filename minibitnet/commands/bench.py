@@ -3,11 +3,12 @@
 import argparse
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from minibitnet.checkpoint import find_directory
+from minibitnet.checkpoint.convert import as_directory
 from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.commands.options import (
     NOT_NEGATIVE,
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     for way in ways:
         if way not in KNOWN:
             raise ValueError(f"--ways must be of {', '.join(KNOWN)}, got {way!r}")
-    with checkpoint(args.model) as directory:
+    with checkpoint(args.model, "transformers" in ways) as directory:
         jobs = [
             Job(directory, way, threads, args.prefill, args.decode, args.patience)
             for way in ways
@@ -81,10 +82,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def checkpoint(model: str | None) -> Iterator[Path]:
-    """The checkpoint to measure."""
+def checkpoint(model: str | None, for_others: bool = False) -> Iterator[Path]:
+    """The checkpoint to measure; a directory, if it is for others, too."""
     if model is not None:
-        yield find_directory(model)
+        where = find_directory(model)
+        with as_directory(where) if for_others else nullcontext(where) as directory:
+            yield directory
         return
     with tempfile.TemporaryDirectory() as folder:
         yield write_checkpoint(Path(folder), CONFIG)

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minibitnet.checkpoint import find_directory
+from minibitnet.checkpoint.convert import as_directory
 from minibitnet.commands.generate import parse_ids
 from minibitnet.golden.diagnose import Diagnosis, diagnose
 from minibitnet.golden.dumps import Dump, read_dump
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     """Compare and try, and print what is found; 1 if something is wrong."""
     dump = read_dump(args.port)
     ids = choose_ids(dump, args)
-    found = diagnose(dump.stages, find_directory(args.model), ids)
+    with as_directory(find_directory(args.model)) as directory:
+        found = diagnose(dump.stages, directory, ids)
     print(f"tokens: {len(ids)}, stages: {len(dump.stages)}, {describe(found.page)}")
     if found.page.first is None:
         print_silent(found.silent)

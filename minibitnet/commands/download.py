@@ -8,9 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from minibitnet.files.hub import download, is_hub_id, new_download
+from minibitnet.checkpoint import find_directory
+from minibitnet.files.hub import download, is_hub_id, new_download, split_id
 from minibitnet.files.progress import announce
-from minibitnet.files.published import HUB_ID
+from minibitnet.files.published import HUB_ID, PINNED_REVISIONS
 from minibitnet.golden.selftest import check_hashes
 
 
@@ -31,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Download, print where the files are; 1 if 2B4T's are not the published ones."""
     if not is_hub_id(args.id):
-        raise ValueError(f"id must be owner/name, got {args.id!r}")
+        expected = "owner/name, or owner/name/file.gguf"
+        raise ValueError(f"id must be {expected}, got {args.id!r}")
     if args.directory is None:
         announce(f"downloading {args.id}")
         directory = download(args.id)
@@ -49,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
 
 def find_wrong(hub_id: str, directory: Path) -> list[str]:
     """Print what the files of 2B4T are; which of them are not the published ones."""
-    if hub_id != HUB_ID:
+    if split_id(hub_id)[0] not in PINNED_REVISIONS:
         return []
-    checks = check_hashes(directory)
+    checks = check_hashes(find_directory(directory))
     for check in checks:
         print(check.line(), file=sys.stderr)
     return [check.name for check in checks if not check.passed]

@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
         report["tensors"] = [
             {
                 "name": t.name,
-                "dtype": t.dtype,
-                "shape": list(t.array.shape),
-                "bytes": t.array.nbytes,
+                "dtype": t.type,
+                "shape": list(t.shape),
+                "bytes": t.nbytes,
             }
             for t in checkpoint.tensors.values()
         ]

@@ -77,7 +77,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         type=filled,
         default=BUILT_IN,
         metavar="DIR_OR_ID",
-        help="a directory with a checkpoint, or a model on the hub "
+        help="a directory with a checkpoint, a GGUF file, or a model on the hub "
         "(default: the small model that comes with minibitnet)",
     )
     add(
@@ -188,7 +188,7 @@ def load_with_tokenizer(args: argparse.Namespace) -> tuple[Model, Tokenizer]:
     model, tokenizer = load_model(args)
     if tokenizer is None:
         raise ValueError(
-            f"{args.model}: text needs a tokenizer, and there is no tokenizer.json; "
-            "put one there (or give token ids to `minibitnet generate --ids`)"
+            f"{args.model}: text needs a tokenizer, and there is none; a directory has "
+            "it in tokenizer.json (or give token ids to `minibitnet generate --ids`)"
         )
     return model, tokenizer

@@ -12,7 +12,7 @@ from minibitnet.golden.traces import record, write_trace
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet trace`` takes."""
     parser.add_argument(
-        "model", metavar="DIR_OR_ID", help="a directory with a checkpoint, or a hub id"
+        "model", metavar="DIR_OR_ID", help="a directory, a GGUF file, or a hub id"
     )
     parser.add_argument(
         "--ids",

@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from minibitnet.files.jsonfile import CheckpointError, regular_file
 
 Value = TypeVar("Value")
+SUFFIX = ".gguf"
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)  # alike but for files of big-endian machines
 ALIGNMENT = 32  # where general.alignment does not say
@@ -113,11 +114,15 @@ class Stream:
         return self.data[self.at - count : self.at]
 
     def number(self, letter: str) -> Any:
-        """A number, its type as struct names it."""
+        """A number, its type as struct names it; a float32 as its shortest decimal.
+
+        So 1e-5 is 1e-5 again, and not what is left of it in 32 bits.
+        """
         raw = self.take(struct.calcsize(f"<{letter}")).tobytes()
         if letter == "?" and raw not in (b"\0", b"\1"):
             raise ValueError(f"a bool of {raw[0]} at byte {self.at - 1}")
-        return struct.unpack(f"<{letter}", raw)[0]
+        [value] = struct.unpack(f"<{letter}", raw)
+        return float(str(np.float32(value))) if letter == "f" else value
 
     def string(self) -> str:
         """A string, in UTF-8."""

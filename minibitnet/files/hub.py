@@ -4,6 +4,10 @@ The library does the work: it downloads what is missing, keeps it in a cache and
 bar. Here stands which files a model needs, which revision of 2B4T is meant (the one
 whose hashes are published), and what to tell a user who is offline.
 
+A repository may hold a model as safetensors or as GGUF files. The former are taken, and
+of the latter the only one; of several, the one that is named, as
+``owner/name/file.gguf``.
+
 A download may be interrupted after any file. So config.json, without which a directory
 is no checkpoint, is asked for when all others are there; and a directory of the user's
 gets no file before all have been downloaded, into a private one inside it.
@@ -12,15 +16,22 @@ gets no file before all have been downloaded, into a private one inside it.
 import errno
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from minibitnet.files.gguf import SUFFIX
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.progress import announce
-from minibitnet.files.published import FILES_SHA256, HUB_ID, PINNED_REVISIONS
+from minibitnet.files.published import (
+    FILES_SHA256,
+    GGUF_FILE,
+    GGUF_HUB_ID,
+    HUB_ID,
+    PINNED_REVISIONS,
+)
 from minibitnet.files.tensorfile import INDEX, WEIGHTS, read_index
 from minibitnet.files.writing import (
     CONFIG_FILE,
@@ -43,15 +54,30 @@ FILES = [
 ]
 
 
+DIRECTORY = f"{CONFIG_FILE} and {WEIGHTS} or {INDEX}"
+ONLY_FILE = {GGUF_HUB_ID: GGUF_FILE}  # known without asking
 DISK = (errno.ENOSPC, errno.EDQUOT)  # what fails here and not on the way
 DOWNLOAD = ".download"  # what is there of a download that was interrupted
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text could name a model on the hub."""
+    """Whether a text could name a model on the hub, or a GGUF file of one."""
+    hub_id, _ = split_id(text)
     part = r"\w(?:[\w.-]{,94}\w)?"  # the library refuses any other
     forbidden = r"(?!.*(?:--|\.\.|\.git$))"
-    return re.fullmatch(f"{forbidden}{part}/{part}", text, re.ASCII) is not None
+    return re.fullmatch(f"{forbidden}{part}/{part}", hub_id, re.ASCII) is not None
+
+
+def split_id(text: str) -> tuple[str, str | None]:
+    """The id of a model, and which GGUF file of it is meant, if one is.
+
+    >>> split_id("owner/name/model.gguf"), split_id("owner/name")
+    (('owner/name', 'model.gguf'), ('owner/name', None))
+    """
+    head, _, file = text.rpartition("/")
+    if "/" in head and file.endswith(SUFFIX):
+        return head, file
+    return text, ONLY_FILE.get(text)
 
 
 def is_whole(directory: Path, hub_id: str) -> bool:
@@ -66,23 +92,28 @@ def is_whole(directory: Path, hub_id: str) -> bool:
     return all((directory / name).is_file() for name in names)
 
 
-def download(hub_id: str) -> Path:
-    """The directory in the library's cache with a model, downloaded if it is not there.
+def download(name: str) -> Path:
+    """Where the library's cache has a model, downloaded if it is not there.
+
+    It is a directory, or a GGUF file.
 
     Raises
     ------
     CheckpointError
         If it cannot be had: what to do is said.
     """
-    with _explained(hub_id):
-        found_here = _find(hub_id)
-        if found_here and is_whole(found_here, hub_id):
-            return found_here
-        return _fetch(hub_id)
+    hub_id, file = split_id(name)
+    with _explained(name):
+        here = _find(hub_id)
+        if here and file and (here / file).is_file():
+            return here / file
+        if here and not file and is_whole(here, hub_id):
+            return here
+        return _fetch(hub_id, file)
 
 
 @contextmanager
-def new_download(hub_id: str, directory: Path) -> Iterator[Path]:
+def new_download(name: str, directory: Path) -> Iterator[Path]:
     """A model's files, downloaded; what is whole at the end becomes `directory`.
 
     A ValueError if `directory` is not empty but for a download that was interrupted,
@@ -90,24 +121,25 @@ def new_download(hub_id: str, directory: Path) -> Iterator[Path]:
     """
     with claim(directory):
         expect_empty(directory, but=[DOWNLOAD])
-        announce(f"downloading {hub_id}")
+        announce(f"downloading {name}")
+        hub_id, file = split_id(name)
         private_directory(directory / DOWNLOAD)
-        there = directory / DOWNLOAD / hub_id.replace("/", "--")
+        there = directory / DOWNLOAD / name.replace("/", "--")
         try:
-            with _explained(hub_id):
-                _fetch(hub_id, local_dir=there)
+            with _explained(name):
+                found = _fetch(hub_id, file, local_dir=there)
         finally:
             with suppress(OSError):  # there is something to resume
                 (directory / DOWNLOAD).rmdir()
         yield there
-        if is_whole(there, hub_id):
+        if found.is_file() or is_whole(there, hub_id):
             shutil.rmtree(there / ".cache", ignore_errors=True)  # the library's notes
             place(there, directory)
             shutil.rmtree(directory / DOWNLOAD)
 
 
 @contextmanager
-def _explained(hub_id: str) -> Iterator[None]:
+def _explained(name: str) -> Iterator[None]:
     """Turn what the library raises into a CheckpointError that says what to do."""
     # here, not above: it takes a while to import, and few runs need it
     from huggingface_hub import errors
@@ -127,8 +159,8 @@ def _explained(hub_id: str) -> Iterator[None]:
             raise
         found = f"no connection to the hub ({type(error).__name__})"
     raise CheckpointError(
-        f"{hub_id}: expected to download it, found {found}; "
-        f"run `minibitnet download {hub_id} DIR` on a machine with a network, "
+        f"{name}: expected to download it, found {found}; "
+        f"run `minibitnet download {name} DIR` on a machine with a network, "
         "copy DIR here and give its path"
     )
 
@@ -142,7 +174,7 @@ def _find(hub_id: str) -> Path | None:
         found = snapshot_download(
             hub_id,
             revision=revision,
-            allow_patterns=FILES,
+            allow_patterns=[*FILES, f"*{SUFFIX}"],
             ignore_patterns=["*/*"],
             local_files_only=True,
         )
@@ -151,20 +183,45 @@ def _find(hub_id: str) -> Path | None:
     return Path(found)
 
 
-def _fetch(hub_id: str, **where: Any) -> Path:
-    """Download a model's files, config.json last; the directory that has them all."""
+def _fetch(hub_id: str, file: str | None, **where: Any) -> Path:
+    """Download a model, config.json last: the directory with all of it, or a file."""
     from huggingface_hub import HfApi, snapshot_download
 
     revision = PINNED_REVISIONS.get(hub_id)
     info = HfApi().model_info(hub_id, revision=revision)
-    listed = [file.rfilename for file in info.siblings or ()]
-    top = [name for name in listed if "/" not in name]  # others are of another form
-    names = [name for name in top if any(fnmatch(name, kind) for kind in FILES)]
-    for some in ([name for name in names if name != CONFIG_FILE], [CONFIG_FILE]):
+    listed = [sibling.rfilename for sibling in info.siblings or ()]
+    names = choose(hub_id, [name for name in listed if "/" not in name], file)
+    for some in ([name for name in names if name != CONFIG_FILE], names[-1:]):
         where |= {"revision": revision, "allow_patterns": some}
         found = Path(snapshot_download(hub_id, **where))
     missing = [name for name in names if not (found / name).is_file()]
+    if not missing and names[0].endswith(SUFFIX):
+        return found / names[0]
     if missing or not is_whole(found, hub_id):
-        what = ", ".join(missing) or f"{CONFIG_FILE} and {WEIGHTS} or {INDEX}"
-        raise CheckpointError(f"{hub_id}: expected {what}, found no such file")
+        raise CheckpointError(
+            f"{hub_id}: expected {', '.join(missing) or DIRECTORY}, found no such file"
+        )
     return found
+
+
+def choose(hub_id: str, listed: Sequence[str], file: str | None) -> list[str]:
+    """The files of a repository that a model needs, config.json last; or one GGUF file.
+
+    Raises CheckpointError if there are none, or the one that is named is not there, or
+    none of several is named.
+    """
+    gguf = [name for name in listed if name.endswith(SUFFIX)]
+    if file is not None:
+        if file not in gguf:
+            found = ", ".join(gguf) or f"no {SUFFIX} file"
+            raise CheckpointError(f"{hub_id}: expected {file}, found {found}")
+        return [file]
+    names = [name for name in listed if any(fnmatch(name, kind) for kind in FILES)]
+    if not gguf or any(name in (WEIGHTS, INDEX) for name in names):
+        if CONFIG_FILE not in names:
+            raise CheckpointError(f"{hub_id}: expected {DIRECTORY}, found no such file")
+        return sorted(names, key=CONFIG_FILE.__eq__)
+    if len(gguf) > 1:
+        expected = f"the name of one, as in {hub_id}/{gguf[0]}"
+        raise CheckpointError(f"{hub_id}: expected {expected}, found {', '.join(gguf)}")
+    return gguf

@@ -62,12 +62,28 @@ def spec_of(array: NDArray[Any]) -> Spec:
 
 
 class Tensor(NamedTuple):
-    """An array in a file."""
+    """An array in a file: what it is, and how to come by its numbers."""
 
     file: Path
     name: str
     dtype: str  # as safetensors names it
-    array: NDArray[Any]  # mapped: looking at it reads the file
+    shape: tuple[int, ...]
+    nbytes: int  # in the file
+    read: Callable[[], NDArray[Any]]
+    type: str  # what the file itself calls its kind: the dtype, or a layout of GGUF
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """Its numbers: mapped, so that looking at them reads the file, or made now."""
+        return self.read()
+
+
+def mapped(file: Path, name: str, dtype: str, array: NDArray[Any]) -> Tensor:
+    """A tensor whose bytes lie in the file as they are used.
+
+    array (...)
+    """
+    return Tensor(file, name, dtype, array.shape, array.nbytes, lambda: array, dtype)
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
@@ -88,7 +104,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
                 f"{file}: {name}: expected dtype {', '.join(STORED)}, found {dtype}"
             )
         array = data[begin:end].view(STORED[dtype]).reshape(entry["shape"])
-        tensors[name] = Tensor(file, name, dtype, array)
+        tensors[name] = mapped(file, name, dtype, array)
     return tensors
 
 

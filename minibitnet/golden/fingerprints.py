@@ -58,7 +58,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import bf16
-from minibitnet.arrays import F32, U8, U16
+from minibitnet.arrays import F16, F32, U8, U16
 from minibitnet.bitlinear import BitLinear
 from minibitnet.config import Config
 from minibitnet.decode import generate
@@ -189,7 +189,7 @@ def hash_codes(packed: U8, M: int) -> str:
     return hashlib.sha256(unpack(packed, M).tobytes()).hexdigest()
 
 
-def hash_values(stored: U16 | F32) -> str:
+def hash_values(stored: U16 | F16 | F32) -> str:
     """The SHA-256 of an array as float32, whatever it is stored as.
 
     stored (...)

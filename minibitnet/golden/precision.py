@@ -37,8 +37,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibitnet.checkpoint.open import SUFFIX, open_checkpoint
+from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.decode import generate
+from minibitnet.files.gguf import SUFFIX
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.progress import progress
 from minibitnet.golden.evidence import run_page

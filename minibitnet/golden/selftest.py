@@ -34,6 +34,7 @@ from minibitnet.checkpoint import load
 from minibitnet.checkpoint.synth import SMALL, write_checkpoint
 from minibitnet.decode import generate
 from minibitnet.files import published
+from minibitnet.files.gguf import SUFFIX
 from minibitnet.files.jsonfile import CheckpointError, regular_file
 from minibitnet.files.progress import progress_bar
 from minibitnet.files.tensorfile import WEIGHTS
@@ -103,7 +104,9 @@ def check_built_in() -> Check:
 
 
 def check_hashes(directory: Path) -> list[Check]:
-    """Whether the files are the published ones of 2B4T."""
+    """Whether the files of a directory, or a GGUF file, are the published ones."""
+    if directory.suffix == SUFFIX:
+        return [check_hash(directory, published.GGUF_SHA256)]
     expected = published.FILES_SHA256 | {WEIGHTS: published.WEIGHTS_SHA256}
     return [check_hash(directory / name, sha256) for name, sha256 in expected.items()]
 

@@ -1,4 +1,4 @@
-"""The head: logits from a bfloat16 matrix, used in place, without a copy.
+"""The head: logits from a matrix of 16-bit numbers, used in place, without a copy.
 
 The head of 2B4T has 128,256 rows and is not ternary: at 657 MB it is more than all
 ternary matrices together, and as float32 it would be twice that. So it stays bfloat16,
@@ -37,15 +37,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import bf16
-from minibitnet.arrays import F32, U16
+from minibitnet.arrays import F16, F32, I32, U16
 from minibitnet.kernels.threads import split
 
 WORTH = 2**19  # weights that are worth a thread
 BLOCK = 2**18  # numbers widened at a time, to 2 MB of float64
 ROWS = 512  # widened at a time for a sum in float32
+KEPT = np.int32(-0x70002000)  # sign, exponent and fraction of a widened float16
 
 
-def project(x: F32, bits: U16 | F32) -> F32:
+def project(x: F32, bits: U16 | F16 | F32) -> F32:
     """Every row's dot product with every token, summed in float64.
 
     x (T, N), bits (M, N) -> logits (T, M)
@@ -65,7 +66,7 @@ def project(x: F32, bits: U16 | F32) -> F32:
     return logits
 
 
-def project_one(x: F32, bits: U16 | F32, longest: float) -> F32:
+def project_one(x: F32, bits: U16 | F16 | F32, longest: float) -> F32:
     """The same for one token, exact where the logit can be the largest.
 
     x (N,), bits (M, N) -> logits (M,); `longest` is from `longest_row`
@@ -87,7 +88,7 @@ def project_one(x: F32, bits: U16 | F32, longest: float) -> F32:
     return logits
 
 
-def longest_row(bits: U16 | F32) -> float:
+def longest_row(bits: U16 | F16 | F32) -> float:
     """The largest Euclidean length of a row: bits (M, N) -> length ()."""
     M, N = bits.shape
 
@@ -101,11 +102,30 @@ def longest_row(bits: U16 | F32) -> float:
     return float(np.sqrt(max(split(work, M, WORTH // N))))
 
 
-def widen_into(space: NDArray[np.uint32], bits: U16 | F32) -> F32:
+def widen_into(space: NDArray[np.uint32], bits: U16 | F16 | F32) -> F32:
     """`bf16.widen` in memory that is there already: bits (r, N) -> rows (r, N)."""
     if bits.dtype == np.float32:
         return np.asarray(bits, np.float32)
+    if bits.dtype == np.float16:
+        halves = np.asarray(bits, np.float16)
+        return widen_half(space[: len(bits)].view(np.int32), halves)
     rows = space[: len(bits)]
     rows[...] = bits
     rows <<= 16
     return rows.view(np.float32)
+
+
+def widen_half(rows: I32, halves: F16) -> F32:
+    """Finite float16 as float32, exactly, and in less time than NumPy takes for it.
+
+    rows (r, N), halves (r, N) -> wide (r, N); `rows` is the memory of `wide`
+
+    Sign, exponent and fraction move to where a float32 has them. There the same bits
+    of the exponent stand for a number 2**112 times as small.
+    """
+    rows[...] = halves.view(np.int16)  # the sign is copied into all bits above
+    rows <<= 13
+    rows &= KEPT
+    wide = rows.view(np.float32)
+    wide *= np.float32(2.0**112)
+    return wide

@@ -122,16 +122,38 @@ def test_blocks_with_scales_have_the_same_codes(tmp_path, directory, layout):
     assert np.abs(logits - expected).max() < 0.2 * np.abs(expected).max()
 
 
-def test_an_embedding_of_half_precision_is_widened(tmp_path, directory):
+def test_an_embedding_of_half_precision_stays_so_and_is_widened_when_used(
+    tmp_path, directory
+):
     model, _ = mb.load(directory)
     arrays = arrays_of(directory, "i2_s")
     _, shape, bits = arrays["token_embd.weight"]
     half = bf16.widen(bits).astype(np.float16)
     arrays["token_embd.weight"] = "F16", shape, half
     found = load(write(tmp_path / "m.gguf", metadata_of(model.config), arrays))
+    np.testing.assert_array_equal(found.embed_tokens, half, strict=True)
+    assert found.lm_head is found.embed_tokens
     with mb.trace() as stages:
-        mb.forward(found, IDS)
+        logits = mb.forward(found, IDS)
     np.testing.assert_array_equal(stages["embed"], half[IDS].astype(np.float32))
+    wide = half.astype(np.float32)
+    widened = replace(found, embed_tokens=wide, lm_head=wide)
+    np.testing.assert_array_equal(mb.forward(widened, IDS), logits)
+    greedy = [[*mb.generate(m, IDS, max_new_tokens=9)] for m in (found, widened)]
+    assert greedy[0] == greedy[1]
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan])
+def test_an_embedding_of_half_precision_that_is_not_finite_is_refused(
+    tmp_path, directory, odd
+):
+    config, arrays = open_checkpoint(directory).config, arrays_of(directory, "i2_s")
+    half = np.zeros((97, 256), np.float16)
+    half[96, 255] = odd
+    arrays["token_embd.weight"] = "F16", half.shape, half
+    file = write(tmp_path / "m.gguf", metadata_of(config), arrays)
+    with pytest.raises(mb.CheckpointError, match="expected finite numbers"):
+        load(file)
 
 
 def test_an_embedding_of_eight_bits_is_widened(tmp_path, directory):
@@ -171,10 +193,25 @@ REFUSED = {
     "another architecture": ({"general.architecture": "llama"}, "bitnet-b1.58 or"),
     "rope scaling": ({f"{ARCH}.rope.scaling.factor": 8.0}, "not supported"),
     "an unknown key": ({f"{ARCH}.expert_count": 8}, "expert_count: expected no such"),
-    "half of a head turned": ({f"{ARCH}.attention.key_length": 32}, "as the others"),
+    "half of a head turned": (
+        {f"{ARCH}.attention.key_length": 32},
+        "as the rest",
+    ),
     "no theta": ({f"{ARCH}.rope.freq_base": None}, "rope.freq_base: expected a number"),
-    "SiLU in 2B4T": ({f"{ARCH}.hidden_activation": "silu"}, "expected relu2, as the"),
+    "SiLU in 2B4T": (
+        {f"{ARCH}.hidden_activation": "silu"},
+        "relu2, as the rest",
+    ),
     "no size": ({f"{ARCH}.embedding_length": None}, "hidden_size: expected"),
+    "another number of tokens": (
+        {"tokenizer.ggml.tokens": ["a", "b"]},
+        "vocab_size: expected 2, as the rest",
+    ),
+    "no eps": (
+        {f"{ARCH}.attention.layer_norm_rms_epsilon": None},
+        "rms_epsilon: expected a number, found nothing",
+    ),
+    "no context": ({f"{ARCH}.context_length": None}, "context_length: expected"),
     "an end outside": ({"tokenizer.ggml.eot_token_id": 97}, "eos_token_id"),
 }
 
@@ -218,11 +255,20 @@ WRONG = {
     "two scales": ("blk.1.ffn_down.weight", "TQ2_0", (256, 512), two_scales(0.25)),
     "one axis": ("blk.1.ffn_down.weight", "TQ2_0", (256,), two_scales(0.5)[:66]),
     "a name of no layer": ("blk.x.attn_q.weight", "F32", (4,), np.zeros(4, np.float32)),
+    "layer 00": ("blk.00.attn_q.weight", "F32", (4,), np.zeros(4, np.float32)),
+    "a name of safetensors": ("model.norm.weight", "F32", (256,), np.zeros(256, "f4")),
+    "a scale beside": ("blk.0.attn_q.weight_scale", "F32", (1,), np.ones(1, "f4")),
+    "a matrix of 8 bits": (
+        "blk.1.ffn_down.weight",
+        "Q8_0",
+        (256, 512),
+        np.zeros(256 * 16 * 34, np.uint8),
+    ),
     "a scale 0": ("blk.1.ffn_down.weight", "TQ2_0", (256, 512), two_scales(0)),
 }
 MESSAGES = (
     *("no such tensor in", "expected floats", "2 different scales", "two axes"),
-    *("no such tensor in", "a scale 0"),
+    *("no such tensor in", *3 * ["no such tensor in"], "or its master", "a scale 0"),
 )
 
 
@@ -301,6 +347,13 @@ def test_tokenizers_that_are_not_read_here(tmp_path):
         ({"tokenizer.ggml.model": "llama"}, "expected gpt2"),
         ({"tokenizer.ggml.pre": "falcon_e"}, "expected llama-bpe"),
         ({"tokenizer.ggml.token_type": [1]}, "kinds"),
+        ({"tokenizer.ggml.token_type": "1"}, "kinds"),
+        ({"tokenizer.ggml.tokens": [1, 2]}, "tokens: expected a list of texts"),
+        ({"tokenizer.ggml.tokens": None}, "a list of texts, found nothing"),
+        ({"tokenizer.ggml.tokens": ["a", "b", "a"]}, "each another, found .*'a' 2 tim"),
+        ({"tokenizer.ggml.merges": 7}, "merges: expected a list of texts, found 7"),
+        ({"tokenizer.ggml.bos_token_id": [1, 2]}, "one id"),
+        ({"tokenizer.chat_template": 7}, r"t\.gguf/tokenizer_config\.json: chat_templ"),
         ({"tokenizer.ggml.bos_token_id": 10**6}, "token ids"),
     ):
         with pytest.raises(mb.CheckpointError, match=message):
@@ -329,3 +382,17 @@ def test_a_directory_with_a_gguf_file_means_the_file(tmp_path, directory):
     write(tmp_path / "n.gguf", metadata_of(config), arrays_of(directory, "i2_s"))
     with pytest.raises(mb.CheckpointError, match="config.json"):  # which of the two?
         mb.load(tmp_path)
+
+
+def test_opening_a_gguf_file_gives_what_opening_the_directory_gives(
+    tmp_path, directory
+):
+    config, _, tensors = open_checkpoint(directory)
+    file = write(tmp_path / "m.gguf", metadata_of(config), arrays_of(directory, "i2_s"))
+    with pytest.warns(mb.CheckpointWarning, match="by its architecture"):
+        found = open_checkpoint(file)
+    assert found.tensors.keys() == tensors.keys()
+    for name, tensor in found.tensors.items():
+        stored = bf16.widen(tensors[name].array) if tensor.dtype == "F32" else None
+        expected = tensors[name].array if stored is None else stored
+        np.testing.assert_array_equal(tensor.array, expected, strict=True)

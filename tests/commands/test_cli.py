@@ -230,7 +230,10 @@ def test_download_prints_where_the_files_lie_and_checks_them(
     assert (status, out) == (1, f"{speaking}\n")
     assert err == f"downloading {HUB_ID}\nFAIL  a: b\n"
     status, _, err = run(capsys, "download", "bitnet")
-    assert (status, "id must be owner/name" in err) == (2, True)
+    assert (status, "id must be owner/name, or owner/name/file.gguf" in err) == (
+        2,
+        True,
+    )
 
 
 def test_a_download_with_a_wrong_hash_is_not_put_in_place(

@@ -1,12 +1,15 @@
 """GGUF files: written here and read by gguf-py, and the other way; damaged ones."""
 
+import importlib.util
 import io
 import random
 import struct
 import tracemalloc
+from collections import Counter
 
 import numpy as np
 import pytest
+from shared import ROOT
 
 from minibitnet.files.gguf import nbytes, read_gguf
 from minibitnet.files.ggufwriter import Spec, header, write_gguf
@@ -200,6 +203,64 @@ def test_thousands_of_changed_headers_are_read_or_refused(tmp_path):
             continue
         assert all(t.data.size == nbytes(t.type, t.shape) for t in found)
     assert 1000 < refused < 2900
+
+
+def import_tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def assert_gguf_py_agrees(gguf, file, found):
+    """The same values and bytes, if gguf-py reads the file at all."""
+    try:
+        reader = gguf.GGUFReader(file)
+        values = {key: field.contents() for key, field in reader.fields.items()}
+    except (ValueError, KeyError, IndexError, TypeError, UnicodeError):
+        return 0
+    for key, value in found.metadata.items():
+        same = np.asarray(values[key]).astype(object) == np.asarray(
+            plain(value), object
+        )
+        assert np.all(same | is_nan(value)) or is_rounded(value, values[key]), key
+    for tensor in reader.tensors:
+        mine = found.tensors[tensor.name]
+        assert mine.type == tensor.tensor_type.name
+        assert mine.shape == tuple(map(int, tensor.shape[::-1]))
+        assert mine.data.tobytes() == tensor.data.tobytes()
+    return 1
+
+
+def is_nan(value):
+    return isinstance(value, float) and value != value
+
+
+def is_rounded(value, other):
+    """Whether a number is the shortest decimal of a float32."""
+    return isinstance(value, float) and np.float32(value) == np.float32(other)
+
+
+def test_thousands_of_other_entries_and_tensors_are_read_or_refused(tmp_path):
+    gguf, tool = pytest.importorskip("gguf"), import_tool("damaged_gguf")
+    whole, file = write(tmp_path / "m.gguf").read_bytes(), tmp_path / "m.gguf"
+    r, outcomes = random.Random(1), Counter()
+    for number in range(3000):
+        file.write_bytes(whole)
+        for _ in range(r.choice((1, 1, 2, 3))):
+            tool.change_gguf(r, file)
+        tracemalloc.start()
+        try:
+            found, said = read_gguf(file), ""
+        except CheckpointError as error:
+            found, said = None, str(error)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000, number
+        tracemalloc.stop()
+        assert said.isprintable()
+        outcomes["refused" if said else "read"] += 1
+        outcomes["by both"] += 0 if said else assert_gguf_py_agrees(gguf, file, found)
+    assert outcomes["refused"] > 1000
+    assert outcomes["by both"] > 500
 
 
 def test_a_stream_takes_the_same_bytes_as_a_file(tmp_path):

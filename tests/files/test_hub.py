@@ -11,7 +11,13 @@ from minibitnet import CheckpointError
 from minibitnet.checkpoint import find_directory
 from minibitnet.files import hub
 from minibitnet.files.hub import download, is_hub_id, is_whole, new_download
-from minibitnet.files.published import FILES_SHA256, HUB_ID, REVISION
+from minibitnet.files.published import (
+    FILES_SHA256,
+    GGUF_FILE,
+    GGUF_HUB_ID,
+    HUB_ID,
+    REVISION,
+)
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 OTHERS = ["README.md", "original/model.safetensors", "pytorch_model.bin"]
@@ -89,6 +95,10 @@ def names(directory):
         ("a/ü", False),
         ("a/" + "b" * 97, False),
         ("a/" + "b" * 96, True),
+        ("a/b/c.gguf", True),
+        ("a/b/c/d.gguf", False),
+        ("a/b.gguf", True),
+        ("../b/c.gguf", False),
     ],
 )
 def test_an_id_is_an_owner_and_a_name(text, answer):
@@ -171,6 +181,67 @@ def test_a_file_that_does_not_come_is_missed(served, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", forgetful)
     with pytest.raises(CheckpointError, match=r"expected tokenizer\.json, found no"):
+        download("owner/name")
+
+
+# Of GGUF files, one
+
+ONE, TWO = "owner/name/one.gguf", "owner/name/two.gguf"
+
+
+def test_the_only_gguf_file_of_a_repository_is_the_model(served, tmp_path):
+    served.files = ["README.md", CONFIG, "a/other.gguf", "one.gguf"]
+    assert download("owner/name") == served.cache / "one.gguf"
+    assert names(served.cache) == [".cache", "one.gguf"]
+    assert find_directory("owner/name") == served.cache / "one.gguf"
+    with new_download("owner/name", tmp_path / "out") as part:
+        assert find_directory(part) == part / "one.gguf"
+    assert names(tmp_path / "out") == ["one.gguf"]
+
+
+def test_of_several_gguf_files_one_is_named(served, tmp_path):
+    served.files = ["one.gguf", "two.gguf"]
+    with pytest.raises(CheckpointError, match=r"as in owner/name/one\.gguf, found one"):
+        download("owner/name")
+    assert find_directory(TWO) == served.cache / "two.gguf"
+    served.error = OSError("no network")
+    assert find_directory(TWO) == served.cache / "two.gguf"
+    with pytest.raises(CheckpointError, match=f"download {ONE} DIR"):
+        download(ONE)
+    served.error = None
+    with pytest.raises(
+        CheckpointError, match=r"expected x\.gguf, found one\.gguf, two"
+    ):
+        download("owner/name/x.gguf")
+    with new_download(ONE, tmp_path / "out"):
+        pass
+    assert names(tmp_path / "out") == ["one.gguf"]
+
+
+def test_safetensors_come_first_and_a_gguf_file_beside_them_by_name(served):
+    served.files += ["one.gguf", "two.gguf"]
+    assert download("owner/name") == served.cache
+    assert names(served.cache) == [".cache", *sorted(WANTED)]
+    assert download(ONE) == served.cache / "one.gguf"
+    assert download("owner/name") == served.cache
+    served.files = WANTED
+    with pytest.raises(CheckpointError, match=r"two\.gguf, found no \.gguf file"):
+        download(TWO)
+
+
+def test_the_published_gguf_file_needs_no_network_once_it_is_there(served):
+    served.files = [GGUF_FILE]
+    assert download(GGUF_HUB_ID) == served.cache / GGUF_FILE
+    served.error = OSError("no network")
+    assert download(GGUF_HUB_ID) == served.cache / GGUF_FILE
+    assert {revision for _, revision, _ in served.asked} == {
+        "a1f2f1c765812aa8af3f6eda4a313707064bba15"
+    }
+
+
+def test_a_repository_with_no_model_is_refused(served):
+    served.files = ["README.md"]
+    with pytest.raises(CheckpointError, match=r"expected config\.json and model"):
         download("owner/name")
 
 

@@ -122,3 +122,11 @@ def test_the_limit_is_on_the_largest_distance():
     found = np.float32([1, 2, 3])
     assert compare("a", found, (1.5, 2, 2.5), limit=0.5).passed
     assert not compare("a", found, (1.5, 2, 3.75), limit=0.5).passed
+
+
+def test_a_gguf_file_is_compared_with_the_published_one(tmp_path):
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"another")
+    [check] = check_hashes(file)
+    assert (check.name, check.passed) == ("m.gguf", False)
+    assert check.detail.startswith("expected 4221b252fdd5fd25")

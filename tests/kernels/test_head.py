@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 from minibitnet import bf16
 from minibitnet.kernels import head
-from minibitnet.kernels.head import longest_row, project, project_one
+from minibitnet.kernels.head import longest_row, project, project_one, widen_into
 from minibitnet.kernels.threads import use_threads
 
 
@@ -37,6 +37,24 @@ def test_a_matrix_of_float32_is_taken_as_it_is():
     assert_array_equal(project(x, W), np.array([[1, 3]], np.float32), strict=True)
     y = project_one(x[0], W, longest_row(W))
     assert_array_equal(y, np.array([1, 3], np.float32), strict=True)
+
+
+def test_every_float16_is_widened_as_numpy_widens_it():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    halves = every[np.isfinite(every)].reshape(2, -1)
+    wide = widen_into(np.empty((3, halves.shape[1]), np.uint32), halves)
+    expected = halves.astype(np.float32)
+    assert_array_equal(wide.view(np.uint32), expected.view(np.uint32), strict=True)
+    assert_array_equal(bf16.widen(halves), expected, strict=True)
+
+
+def test_a_matrix_of_float16_is_used_as_it_is():
+    W = np.array([[1.5, -2], [2.0**-24, 3]], np.float16)
+    W.flags.writeable = False
+    x = np.array([[2, 1]], np.float32)
+    assert_array_equal(project(x, W), (x @ W.T.astype(np.float32)), strict=True)
+    y = project_one(x[0], W, longest_row(W))
+    assert_array_equal(y, (x @ W.T.astype(np.float32))[0], strict=True)
 
 
 def test_sums_are_carried_in_float64_and_rounded_once():
