@@ -1,4 +1,4 @@
-"""A compiler: from a file of C to functions that Python can call.
+r"""A compiler: from a file of C to functions that Python can call.
 
 A compiler turns a text into instructions for the processor that is here, a library: a
 file that can be loaded into a running program. That takes a tenth of a second and gives
@@ -13,11 +13,12 @@ it for this text and this machine. Its name says so::
                          compiler says of itself and of the processor (its macros)
                    HASH  of the library's own bytes: a damaged one is made again
 
-And nobody else can have put it there: the folder (``minibitnet`` in ``$XDG_CACHE_HOME``,
-in ``~/Library/Caches`` on macOS, or else in ``~/.cache``) is the user's own and open to
-nobody else (mode 0700). Where there is no such folder, the library is made in a
-temporary one and forgotten when the program ends. It is written under another name and
-then renamed, so that of two programs that start at once neither finds half of it.
+And nobody else can have put it there: the folder (``minibitnet`` in
+``$XDG_CACHE_HOME``, in ``~/Library/Caches`` on macOS, or else in ``~/.cache``) is the
+user's own and open to nobody else (mode 0700). Where there is no such folder, the
+library is made in a temporary one and forgotten when the program ends. It is written
+under another name and then renamed, so that of two programs that start at once neither
+finds half of it.
 
 The command is ``$CC``, or ``cc``, with the options below. ``-march=native`` allows the
 instructions of this very processor (some compilers call that ``-mcpu``);
@@ -31,7 +32,7 @@ Specification (the folder).
 
 Examples
 --------
->>> first_line(b"cc: error: no such option\\nand more")
+>>> first_line(b"cc: error: no such option\nand more")
 'cc: error: no such option'
 """
 
@@ -70,15 +71,17 @@ def load_library(source: Path) -> ctypes.CDLL:
         try:
             return ctypes.CDLL(str(file))
         except OSError as error:  # a file system from which nothing may be run, say
-            raise ValueError(f"{command[0]}: cannot load its library: {error}") from None
+            problem = f"{command[0]}: cannot load its library: {error}"
+            raise ValueError(problem) from None
 
 
 def compiler_words() -> list[str]:
     """The command of the C compiler, ``$CC`` or ``cc``."""
+    named = os.environ.get("CC", "")
     try:
-        return shlex.split(os.environ.get("CC", "")) or ["cc"]
-    except ValueError as error:
-        raise ValueError(f"$CC: expected a command, found {error}") from None
+        return shlex.split(named) or ["cc"]
+    except ValueError:  # a quotation mark is missing: no program has that name
+        return [named]
 
 
 def has_compiler() -> bool:

@@ -193,9 +193,9 @@ def test_synth_like_2b4t_takes_other_sizes_too(capsys, tmp_path):
 
 def test_doctor_finds_all_well_here(capsys):
     status, out, _ = run(capsys, "doctor")
-    assert (status, out.count("ok  "), out.count("FAIL")) == (0, 3, 0)
+    assert (status, out.count("ok  "), out.count("FAIL")) == (0, 4, 0)
     status, out, _ = run(capsys, "doctor", "--json")
-    assert [check["passed"] for check in json.loads(out)["checks"]] == [True] * 3
+    assert [check["passed"] for check in json.loads(out)["checks"]] == [True] * 4
 
 
 def test_doctor_says_what_is_wrong(capsys, monkeypatch):
@@ -263,6 +263,25 @@ def test_interrupting_is_not_a_traceback(capsys, monkeypatch, checkpoint):
     status, _, err = run(capsys, "generate", "--ids", "1", "--model", checkpoint)
     assert (status, err) == (130, "\n")
     assert signal.getsignal(signal.SIGINT) is startup.leave  # for a second Ctrl-C
+
+
+@pytest.mark.parametrize(
+    ("words", "large", "compiler", "said"),
+    [
+        ((), True, True, True),
+        ((), False, True, False),
+        ((), True, False, False),
+        (("--kernel", "blas"), True, True, False),
+    ],
+)
+def test_a_large_model_where_there_is_a_compiler_has_a_faster_kernel(
+    capsys, monkeypatch, checkpoint, words, large, compiler, said
+):
+    monkeypatch.setattr(options, "LARGE", 0 if large else 2**60)
+    monkeypatch.setattr(options, "has_compiler", lambda: compiler)
+    words = ("generate", "--ids", 1, "--model", checkpoint, *words)
+    status, _, err = run(capsys, *words, "--max-new-tokens", 1)
+    assert (status, err.count(options.FASTER)) == (0, int(said))
 
 
 def test_bench_has_a_row_for_each_way_and_number_of_threads(capsys, checkpoint):
