@@ -124,7 +124,7 @@ def load_code() -> Code:
 
     library = load_library(SOURCE)
     for function, counts in ((library.ternary, 5), (library.head, 3)):
-        function.argtypes = 3 * [c_void_p] + counts * [c_int64]
+        function.argtypes = [*3 * [c_void_p], *counts * [c_int64]]
         function.restype = None
     size = c_int.in_dll(library, "activation_bytes").value
     return Code(library.ternary, library.head, f"i{size}")

@@ -49,7 +49,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-TUNED = (["-march=native"], ["-mcpu=native"], [])  # the first that is understood
+TUNED = ("-march=native", "-mcpu=native", "-O3")  # the first that is understood
 OPTIONS = ["-O3", "-std=c11", "-ffp-contract=off", "-shared", "-fPIC"]
 PATIENCE = 60.0  # seconds
 OTHERS = "the other kernels need none"
@@ -100,7 +100,7 @@ def find_compiler() -> tuple[list[str], bytes]:
             f"$CC; {OTHERS})"
         )
     for tuned in TUNED:
-        command = [*compiler_words(), *tuned, *OPTIONS]
+        command = [*compiler_words(), tuned, *OPTIONS]
         status, macros, said = run([*command, "-dM", "-E", "-x", "c", os.devnull])
         if status == 0:
             return command, macros
