@@ -147,6 +147,16 @@ def cache_size(config: Config, tokens: int, bits: float = 32) -> float:
     return size(2 * config.num_hidden_layers * width * tokens, bits)
 
 
+def step_size(config: Config, tokens: int) -> float:
+    """The bytes that a decode step has to read at least, behind so many tokens.
+
+    Ternary weights at 2 bits and the head at 16, as 2B4T's file has them, and the cache.
+    """
+    ternary = size(count_weights(config).ternary, 2)
+    head = size(config.vocab_size * config.hidden_size, 16)
+    return ternary + head + cache_size(config, tokens)
+
+
 def count_ternary(config: Config, plus: float, minus: float) -> Operations:
     """What the ternary products of one token take, by masks.
 

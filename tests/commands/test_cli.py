@@ -304,6 +304,26 @@ def test_bench_has_a_row_for_each_way_and_number_of_threads(capsys, checkpoint):
     assert [row[4] for row in cells[1:]] == 4 * ["-"]  # 65 are more than the context
     assert "GFLOP/s, 3 threads" in out
     assert "gate.acc" in out
+    assert all(re.fullmatch(r".+ = \d+%", row[5]) for row in cells[1:])
+
+
+def test_bench_says_how_near_a_rate_is_to_the_limit():
+    row = {"threads": 2, "prefill": {}, "decode": {16: {"median": 6.0}}}
+    row["bytes"] = {16: {"median": 1e9}}  # at 20 GB/s twenty a second
+    machine = {"GB/s, 1 threads": 10.0, "GB/s, 2 threads": 20.0}
+    assert bench.share(row, "decode", 16, machine) == " = 30%"
+    assert bench.share(row, "decode", 1024, machine) == ""
+    assert bench.share(row, "prefill", 16, machine) == ""
+
+
+def test_bench_refuses_a_kernel_that_cannot_be_had_before_it_measures(
+    capsys, monkeypatch
+):
+    def refuse(kernel):
+        raise ValueError(f"kernel {kernel}: no compiler")
+
+    monkeypatch.setattr(bench, "find_kernel", refuse)
+    assert run(capsys, "bench", "--ways", "c")[0] == 2
 
 
 def test_bench_as_json(capsys, checkpoint, monkeypatch):
