@@ -150,7 +150,7 @@ def cache_size(config: Config, tokens: int, bits: float = 32) -> float:
 def step_size(config: Config, tokens: int) -> float:
     """The bytes that a decode step has to read at least, behind so many tokens.
 
-    Ternary weights at 2 bits and the head at 16, as 2B4T's file has them, and the cache.
+    Ternary weights at 2 bits, the head at 16, as in 2B4T's file, and the cache.
     """
     ternary = size(count_weights(config).ternary, 2)
     head = size(config.vocab_size * config.hidden_size, 16)

@@ -153,6 +153,23 @@ def test_a_forked_child_computes_the_same():
     assert in_a_forked_child(compute)
 
 
+@pytest.mark.parametrize("named", ["cc", "gcc", "clang"])
+@pytest.mark.parametrize(
+    ("options", "bits"),
+    [("-D__AVX512VNNI__", 8), ("-U__AVX512VNNI__ -U__AVXVNNI__", 16), ("-O0", None)],
+)
+def test_every_compiler_and_either_width_is_right(
+    named, options, bits, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CC", f"{named} {options}")
+    if not has_compiler():
+        pytest.skip(f"no {named} here")
+    code = c.load_code()
+    assert bits in (None, 8 * np.dtype(code.activation).itemsize)
+    assert c.is_right(code)
+
+
 def spoilt(change):
     """The functions, the results of one of which are changed."""
     code = compiled()
