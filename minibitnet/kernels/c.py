@@ -34,15 +34,13 @@ https://en.wikipedia.org/wiki/AVX-512#VNNI
 
 Examples
 --------
-The first two rows are 7 + 8 and -7 + 9; that codes are stored one too large must not
-show. (It is compiled here only if there is a compiler.)
+A byte stores -1, 0 and +1 as 0, 1 and 2. The row asks for 7 + 8; to forget that codes
+are stored one too large would give 23.
 
->>> from minibitnet.kernels.compiler import has_compiler
->>> from minibitnet.packing import pack
->>> w_codes = np.array([[1, -1, 0], [-1, 0, 1]], np.int8)
->>> x_codes = np.array([[7, -8, 9]], np.int8)
->>> prepare([pack(w_codes)], [2])(x_codes) if has_compiler() else [np.int32([[15, 2]])]
-[array([[15,  2]], dtype=int32)]
+>>> w_codes, x_codes = np.array([1, -1, 0], np.int8), np.array([7, -8, 9], np.int8)
+>>> u = w_codes + 1
+>>> int((u * x_codes).sum()) - int(x_codes.sum()), int((u * x_codes).sum())
+(15, 23)
 """
 
 from collections.abc import Callable, Sequence

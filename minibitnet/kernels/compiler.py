@@ -169,11 +169,8 @@ def run(words: Sequence[str], text: bytes = b"") -> tuple[int, bytes, bytes]:
 
 
 def digest(*parts: bytes) -> str:
-    """A hash of several byte strings, each with its length."""
-    found = hashlib.sha256()
-    for part in parts:
-        found.update(len(part).to_bytes(8, "little") + part)
-    return found.hexdigest()[:32]
+    """A hash of several byte strings."""
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
 def first_line(said: bytes) -> str:
