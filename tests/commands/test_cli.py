@@ -368,6 +368,7 @@ def test_costs_prints_2b4t(capsys):
     assert ["ternary", "weights", "2,084,044,800"] in rows
     assert ["1.58", "0.412", "1.068"] in rows
     assert ["cache", "of", "4096", "tokens,", "float32:", "0.629", "GB"] in rows
+    assert "read to write a token behind 4096, at least: 1.807 GB\n" in out
     [head] = [row for row in rows if row[:1] == ["head"]]
     assert head[1:] == ["328,335,360", "0", "328,335,360", "0"]
 
