@@ -1,4 +1,4 @@
-/* The ternary product and the head, as plain loops.
+/* The ternary product and the head of one_page.py, as plain loops.
 
    To read it one needs to know: `for (n = 0; n < N; n++)` counts n from 0 to N - 1;
    `>>` moves bits to the right, `&` keeps those that both numbers have, so `b >> 2 & 3`
@@ -39,7 +39,7 @@ void ternary(const uint8_t *restrict packed, const activation *restrict x_codes,
              int32_t *restrict acc, int64_t T, int64_t N, int64_t R,
              int64_t first, int64_t last)
 {
-    _Alignas(64) weight w[4][COLUMNS]; /* four rows of stored codes, one to a number */
+    _Alignas(64) weight w[4][COLUMNS]; /* four rows, unpacked once for all tokens */
 
     for (int64_t t = 0; t < T; t++) { /* acc = -sum(x) */
         int32_t sum = 0;
@@ -54,7 +54,7 @@ void ternary(const uint8_t *restrict packed, const activation *restrict x_codes,
             const uint8_t *bytes = packed + r * N + start;
             const int64_t count = N - start < COLUMNS ? N - start : COLUMNS;
 
-            for (int64_t n = 0; n < count; n++) { /* unpack once, for all tokens */
+            for (int64_t n = 0; n < count; n++) { /* packed >> shift & 3, as the page */
                 w[0][n] = bytes[n] & 3;
                 w[1][n] = bytes[n] >> 2 & 3;
                 w[2][n] = bytes[n] >> 4 & 3;
@@ -80,7 +80,7 @@ void ternary(const uint8_t *restrict packed, const activation *restrict x_codes,
 /* A bfloat16 is the upper half of a float32. */
 static double widen(uint16_t bits)
 {
-    const uint32_t wide = (uint32_t)bits << 16;
+    const uint32_t wide = (uint32_t)bits << 16; /* stored << 16, as the page */
     float number;
     memcpy(&number, &wide, sizeof number); /* the same bits, read as a float32 */
     return number;

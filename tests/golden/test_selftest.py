@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 import pytest
+from here import needs_compiler
 
 from minibitnet.config import Config
 from minibitnet.files import published
@@ -18,7 +19,6 @@ from minibitnet.golden.selftest import (
     compare,
 )
 from minibitnet.kernels import KERNELS, c
-from minibitnet.kernels.compiler import has_compiler
 from minibitnet.model import Model
 
 
@@ -68,7 +68,7 @@ def test_without_a_compiler_nothing_is_wrong(monkeypatch):
     assert "not to be had here: expected a C compiler" in check.detail
 
 
-@pytest.mark.skipif(not has_compiler(), reason="no C compiler here")
+@needs_compiler
 def test_a_compiler_that_computes_something_else_is_found(monkeypatch):
     assert check_compiled().line().startswith("ok    kernel c: the numbers of masks")
     monkeypatch.setattr(c, "is_right", lambda code: False)

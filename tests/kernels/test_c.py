@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from here import needs_compiler
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -18,7 +19,7 @@ from minibitnet.kernels.threads import use_threads
 from minibitnet.matmul import ternary_matmul
 from minibitnet.packing import pack
 
-pytestmark = pytest.mark.skipif(not has_compiler(), reason="no C compiler here")
+pytestmark = needs_compiler
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])

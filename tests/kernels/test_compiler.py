@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from here import needs_compiler
 
 from minibitnet.kernels import compiler
 from minibitnet.kernels.compiler import (
@@ -12,11 +13,10 @@ from minibitnet.kernels.compiler import (
     compile_text,
     digest,
     find_compiler,
-    has_compiler,
     load_library,
 )
 
-pytestmark = pytest.mark.skipif(not has_compiler(), reason="no C compiler here")
+pytestmark = needs_compiler
 
 
 @pytest.fixture(autouse=True)

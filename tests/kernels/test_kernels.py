@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from here import KERNELS_HERE
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -7,16 +8,13 @@ from strategies import products
 
 from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
-from minibitnet.kernels import NAMES, auto, blas, c, find_kernel, lookup, popcount
-from minibitnet.kernels.compiler import has_compiler
+from minibitnet.kernels import auto, blas, c, find_kernel, lookup, popcount
 from minibitnet.kernels.threads import use_threads
 from minibitnet.matmul import ternary_matmul
 from minibitnet.packing import pack
 from minibitnet.weights import matrices
 
-every_kernel = pytest.mark.parametrize(
-    "kernel", [name for name in NAMES if name != "c" or has_compiler()]
-)
+every_kernel = pytest.mark.parametrize("kernel", KERNELS_HERE)
 
 
 @every_kernel
