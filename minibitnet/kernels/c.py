@@ -62,7 +62,7 @@ from minibitnet.packing import CODES_PER_BYTE
 
 SOURCE = Path(__file__).with_name("ternary.c")
 LINE = 64  # bytes: numbers that are read at once should not lie across two lines
-WORTH = 2**22  # multiplications that are worth a thread
+WORTH = 2**23  # multiplications that are worth a thread
 HEAD_WORTH = 2**20  # weights of the head that are
 
 

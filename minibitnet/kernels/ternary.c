@@ -24,7 +24,7 @@ typedef int16_t activation;
 const int activation_bytes = sizeof(activation);
 
 enum {
-    COLUMNS = 4096, /* unpacked at a time: four rows that stay in a core's own cache */
+    COLUMNS = 1280, /* unpacked at a time: so few that reading and computing overlap */
     SUMS = 32       /* of a row of the head that are carried side by side */
 };
 

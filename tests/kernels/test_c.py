@@ -23,7 +23,7 @@ pytestmark = needs_compiler
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
-@pytest.mark.parametrize("N", [1, 63, 64, 65, 4095, 4096, 4097, 8200])
+@pytest.mark.parametrize("N", [1, 63, 64, 65, 1279, 1280, 1281, 2600])
 @pytest.mark.parametrize("T", [1, 2, 5])
 def test_around_the_sizes_of_its_blocks(threads, N, T, monkeypatch):
     monkeypatch.setattr(c, "WORTH", 0)
