@@ -3,10 +3,10 @@
 Two things may go wrong on somebody else's machine. NumPy or its BLAS may compute
 otherwise than this package takes for granted: so every kernel multiplies the largest
 numbers there can be, a small model is run by each, and the built-in one must compute
-what it computed elsewhere; what a C compiler, where there is one, makes of the kernel
-in C is compared as well. And the weights may not be those
-that were published: so the files are compared by their hashes, and the model's answers
-with those on record. Of another model a fingerprint says what it should compute.
+what it computed elsewhere; where there is a C compiler, what it makes of the kernel in
+C is compared as well. And the weights may not be those that were published: so the
+files are compared by their hashes, and the model's answers with those on record. Of
+another model a fingerprint says what it should compute.
 
 Notes
 -----
@@ -40,7 +40,6 @@ from minibitnet.files.progress import progress_bar
 from minibitnet.files.tensorfile import WEIGHTS
 from minibitnet.golden.fingerprintfile import FILE, read_fingerprint
 from minibitnet.golden.matching import match
-from minibitnet.kernels import KERNELS
 from minibitnet.kernels import KERNELS, c
 from minibitnet.model import Model, forward
 from minibitnet.packing import pack
