@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     for way in ways:
         if way not in KNOWN:
             raise ValueError(f"--ways must be of {', '.join(KNOWN)}, got {way!r}")
-        if way in NAMES:
-            find_kernel(way)  # if it cannot be had, say so before an hour is gone
+    for kernel in {*ways} & {*NAMES}:
+        find_kernel(kernel)  # if it cannot be had, say so before an hour is gone
     with checkpoint(args.model) as directory:
         jobs = [
             Job(directory, way, threads, args.prefill, args.decode, args.patience)
