@@ -29,6 +29,7 @@ BYTES = {  # of a ternary weight and of one of the head, as a way keeps them
     "auto": (2 / 7, 2),  # for one token; more are computed from packed bytes
     "lookup": (2 / 7, 2),
     "blas": (1 / 4, 2),
+    "c": (1 / 4, 2),
     "masks": (1 / 4, 2),
     "popcount": (1 / 4, 2),
     "float32": (4, 4),

@@ -47,7 +47,7 @@ array([[-1.41,  0.  ,  1.41],
        [ 1.41,  0.  , -1.41]], dtype=float32)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
@@ -61,7 +61,7 @@ from minibitnet.attention import Attention, attention
 from minibitnet.cache import KVCache
 from minibitnet.config import Config
 from minibitnet.feedforward import FeedForward, feed_forward
-from minibitnet.kernels.head import longest_row, project, project_one
+from minibitnet.kernels.head import Head
 from minibitnet.kernels.threads import use_threads
 from minibitnet.rmsnorm import rms_norm
 from minibitnet.rope import rotations
@@ -90,11 +90,12 @@ class Model:
     lm_head: U16 | F16 | F32  # (V, D); tied: embed_tokens itself
     threads: int = 1  # how many compute at once; the result is the same
     tokenizer: Tokenizer | None = None  # in whose texts a stop string is looked for
+    prepare_head: Callable[[U16 | F16 | F32], Head] = Head  # by one of the kernels
 
     @cached_property
-    def longest_row(self) -> float:
-        """The length of the longest row of the head, by which errors are bounded."""
-        return longest_row(self.lm_head)
+    def head(self) -> Head:
+        """How to multiply by `lm_head`."""
+        return self.prepare_head(self.lm_head)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied: a kernel keeps weights of its own."""
@@ -118,9 +119,7 @@ def run(model: Model, ids: I64, cache: KVCache, last: bool) -> F32:
         with within(f"layers.{layer}."):
             h = run_block(h, block, config, cos_sin, cache, layer)
     h = stage("final_norm", rms_norm(h, model.norm, config.rms_norm_eps))
-    if last:
-        return stage("logits", project_one(h[-1], model.lm_head, model.longest_row))
-    return stage("logits", project(h, model.lm_head))
+    return stage("logits", model.head.one(h[-1]) if last else model.head.all(h))
 
 
 def run_block(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from here import KERNELS_HERE
 from numpy.testing import assert_array_equal
 
 import minibitnet as mb
@@ -77,7 +78,9 @@ def story():
     return ids, one_page.generate(*one_page.load(BUILT_IN), ids, 200)
 
 
-@pytest.mark.parametrize("kernel", ["auto", "lookup"])
+@pytest.mark.parametrize(
+    "kernel", [k for k in ("auto", "lookup", "c") if k in KERNELS_HERE]
+)
 def test_two_hundred_greedy_tokens_are_the_same(story, kernel):
     ids, new = story
     model, _ = mb.load(kernel=kernel)

@@ -29,6 +29,8 @@ from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
+from minibitnet.kernels.compiler import has_compiler
+
 CORES = ("Haswell", "Nehalem", "Sandybridge", "Zen", "SkylakeX")  # of OpenBLAS
 EXACT = (".codes", ".acc", ".scale")
 LENGTH = 350  # tokens of a text; the context of the built-in model is 384
@@ -62,8 +64,9 @@ def all_runs(blas_only: bool) -> Iterator[Run]:
         return
     for threads in (1, 3):
         yield Run(f"threads: {threads}", threads=threads)
-    for kernel in ("masks", "blas", "lookup", "popcount"):
-        yield Run(f"kernel {kernel}", kernel=kernel)
+    for kernel in ("masks", "blas", "lookup", "popcount", "c"):
+        if kernel != "c" or has_compiler():
+            yield Run(f"kernel {kernel}", kernel=kernel)
     yield Run("in pieces of 7 tokens", way="pieces")
     yield Run("token by token", way="steps")
     yield Run("one_page.py", way="page")

@@ -51,7 +51,7 @@ from minibitnet.files.gguf import SUFFIX, read_gguf
 from minibitnet.files.hub import download, is_hub_id
 from minibitnet.files.jsonfile import CheckpointError
 from minibitnet.files.tensorfile import WEIGHTS
-from minibitnet.kernels import find_kernel
+from minibitnet.kernels import find_head, find_kernel
 from minibitnet.kernels.threads import count_threads
 from minibitnet.matmul import Kernel
 from minibitnet.model import Model
@@ -76,8 +76,9 @@ def load(
         ``"owner/name/file.gguf"``. By default the small model that comes with the
         package.
     kernel : str or function
-        How to compute the ternary product: a name in `minibitnet.kernels.KERNELS`, or a
-        function such as they are. All give the same.
+        How to compute the ternary product: a name in `minibitnet.kernels.NAMES`, or a
+        function such as they are. All give the same; ``"c"`` is several times as fast
+        and needs a C compiler.
     threads : int, optional
         How many compute at once, by default as many as there are cores; the result is
         the same.
@@ -94,7 +95,7 @@ def load(
     CheckpointError
         If the files are missing, damaged, or ask for what the model cannot do.
     ValueError
-        If there is no such kernel, or less than one thread.
+        If there is no such kernel, no compiler for `c`, or less than one thread.
 
     Warns
     -----
@@ -110,6 +111,7 @@ def load(
     else:  # the tokenizer first: it is quick to fail
         tokenizer, checkpoint = load_tokenizer(where), open_checkpoint(where)
     model = build_model(checkpoint, prepare, threads)
+    model = replace(model, prepare_head=find_head(kernel))
     return with_tokenizer(model, tokenizer) if tokenizer else model, tokenizer
 
 

@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from minibitnet.arrays import F32, U8
 from minibitnet.bf16 import widen
 from minibitnet.checkpoint.configfile import parse_config
-from minibitnet.checkpoint.fromgguf import BLOCKS, STORED, config_content, hub_name
-from minibitnet.checkpoint.open import LARGEST_CONFIG, SUFFIX
+from minibitnet.checkpoint.fromgguf import STORED, TERNARY, config_content, hub_name
+from minibitnet.checkpoint.open import LARGEST_CONFIG
 from minibitnet.config import Config
-from minibitnet.files.gguf import read_gguf
+from minibitnet.files.gguf import SUFFIX, read_gguf
 from minibitnet.files.jsonfile import (
     CheckpointError,
     CheckpointWarning,
@@ -182,8 +182,8 @@ def read_ternary(path: Path) -> File:
     gguf = read_gguf(path)
     packed, gains = [], {}
     for tensor in gguf.tensors.values():
-        name = hub_name(tensor.name)
-        if tensor.type in ("I2_S", *BLOCKS) and len(tensor.shape) == 2:
+        name = hub_name(tensor.name) or tensor.name
+        if tensor.type in TERNARY and len(tensor.shape) == 2:
             M, N = tensor.shape
             packed.append(Stored(name, tensor.data, [(M, N)]))
         elif tensor.type in STORED and len(tensor.shape) == 1:

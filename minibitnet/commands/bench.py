@@ -21,10 +21,13 @@ from minibitnet.commands.streams import print_json
 from minibitnet.evaluation.rounds import measure_rounds
 from minibitnet.evaluation.speed import BASELINES, Job
 from minibitnet.files.published import CONFIG
-from minibitnet.kernels import KERNELS
+from minibitnet.kernels import NAMES, find_kernel
 from minibitnet.kernels.threads import count_threads
 
-KNOWN = (*KERNELS, *BASELINES)
+KNOWN = (*NAMES, *BASELINES)
+LEGEND = """\
+tokens a second; of decoding also in per cent of the limit, which is to read all weights
+and the cache once a token at the speed at which this machine reads memory"""
 ONE_AND_ALL = ",".join(map(str, sorted({1, count_threads(None)})))
 LENGTHS = some(at_least(1))
 # flag, type, default, letter, what it is
@@ -63,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     for way in ways:
         if way not in KNOWN:
             raise ValueError(f"--ways must be of {', '.join(KNOWN)}, got {way!r}")
+    for kernel in {*ways} & {*NAMES}:
+        find_kernel(kernel)  # if it cannot be had, say so before an hour is gone
     with checkpoint(args.model, "transformers" in ways) as directory:
         jobs = [
             Job(directory, way, threads, args.prefill, args.decode, args.patience)
@@ -102,10 +107,13 @@ def print_table(
     lengths += [("decode", S) for S in args.decode]
     heads = [f"{kind} {length}" for kind, length in lengths]
     heads = ["way", "threads", "load, s", *heads, "peak, GB"]
-    print("\ntokens a second\n\n| " + " | ".join(heads) + " |")
+    print(f"\n{LEGEND}\n\n| " + " | ".join(heads) + " |")
     print("|---" * len(heads) + "|")
     for row in rows:
-        rates = [show(row[kind].get(length)) for kind, length in lengths]
+        rates = [
+            show(row[kind].get(length)) + share(row, kind, length, machine)
+            for kind, length in lengths
+        ]
         memory = row["memory"] and {k: size / 1e9 for k, size in row["memory"].items()}
         cells = [row["way"], str(row["threads"]), show(row["load"]), *rates]
         print("| " + " | ".join([*cells, show(memory)]) + " |")
@@ -115,6 +123,17 @@ def print_table(
     )
     for name, seconds in sorted(stages.items(), key=lambda s: -s[1]["median"])[:12]:
         print(f"  {name:16} {seconds['median'] * 1000:7.1f} ms")
+
+
+def share(
+    row: dict[str, Any], kind: str, length: int, machine: dict[str, float]
+) -> str:
+    """How much of the limit a rate is, if it is one of decoding: " = 60 %"."""
+    if kind != "decode" or length not in row["decode"]:
+        return ""
+    bandwidth = machine[f"GB/s, {row['threads']} threads"] * 1e9
+    limit = bandwidth / row["bytes"][length]["median"]
+    return f" = {row['decode'][length]['median'] / limit:.0%}"
 
 
 def show(number: dict[str, float] | None) -> str:

@@ -65,6 +65,8 @@ def print_report(report: dict[str, Any]) -> None:
     for name, number in report.items():
         if name.startswith("cache"):
             print(f"\n{name}, float32: {number / 1e9:.3f} GB")
+        if name.startswith("read"):
+            print(f"{name}, at least: {number / 1e9:.3f} GB")
     print_table("operations of a token", report["operations of a token"], ",")
     print_table("table 1 of the report", report["report"], ".4g")
     print(f"\n{LEFT_OUT}")

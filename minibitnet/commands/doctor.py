@@ -17,6 +17,7 @@ from minibitnet.golden.selftest import (
     Check,
     check_answers,
     check_built_in,
+    check_compiled,
     check_fingerprint,
     check_hashes,
     check_model,
@@ -67,6 +68,7 @@ def all_checks(model: str | None) -> Iterator[Check]:
     yield check_products()
     yield check_model()
     yield check_built_in()
+    yield check_compiled()
     if model is not None:
         yield from check_weights(find_directory(model))
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from minibitnet.checkpoint import load
 from minibitnet.commands.streams import note, visible
-from minibitnet.kernels import KERNELS
+from minibitnet.evaluation.costs import count_weights
+from minibitnet.kernels import NAMES
+from minibitnet.kernels.compiler import has_compiler
 from minibitnet.model import Model
 from minibitnet.stories import BUILT_IN
 from minibitnet.tokenizer import Tokenizer
@@ -18,6 +20,8 @@ from minibitnet.tokenizer import Tokenizer
 SMALL_MODEL = """\
 (The small built-in model, which knows children's stories and nothing else. BitNet b1.58
 2B4T, a download of 1.2 GB: --model microsoft/bitnet-b1.58-2B-4T)"""
+FASTER = "(--kernel c: the same numbers, several times as fast, by the C compiler here)"
+LARGE = 2**28  # ternary weights of a model with which one waits
 LARGEST = 2**31 - 1
 SOON = 1.0  # seconds; who waits longer is told for what
 
@@ -88,10 +92,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--kernel",
-        choices=KERNELS,
+        choices=NAMES,
         default="auto",
         metavar="NAME",
-        help=f"how to multiply: {', '.join(KERNELS)} (default auto; all give the same)",
+        help=f"how to multiply: {', '.join(NAMES)} (default auto; all give the same; "
+        "c is the quickest and needs a C compiler)",
     )
 
 
@@ -174,7 +179,11 @@ def load_model(args: argparse.Namespace) -> tuple[Model, Tokenizer | None]:
     if args.model is BUILT_IN:
         note(SMALL_MODEL)
     with told_if_slow(f"loading {visible(str(args.model))} ..."):
-        return load(args.model, kernel=args.kernel, threads=args.threads)
+        loaded = load(args.model, kernel=args.kernel, threads=args.threads)
+    large = count_weights(loaded[0].config).ternary > LARGE
+    if large and args.kernel == "auto" and has_compiler():
+        note(FASTER)
+    return loaded
 
 
 def load_with_tokenizer(args: argparse.Namespace) -> tuple[Model, Tokenizer]:

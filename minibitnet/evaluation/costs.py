@@ -30,6 +30,7 @@ at 7 nm).
 
 Examples
 --------
+>>> from dataclasses import replace
 >>> from minibitnet.checkpoint.configfile import parse_config
 >>> from minibitnet.files.published import CONFIG
 >>> weights = count_weights(parse_config(CONFIG))
@@ -46,6 +47,16 @@ and the embedding at 16:
 >>> energy = estimate_energy(parse_config(CONFIG), tokens=512, weight=INT8_ADD)
 >>> f"{energy.linear:.4f} + {energy.attention:.4f} J"
 '0.0075 + 0.0201 J'
+
+A token is written no sooner than all weights have been read. With 1,440 layers in place
+of 30 the model would have 100 billion weights; from memory at 30 GB/s, and from a disk
+at 3 GB/s where memory is too small, a token would take so many seconds:
+
+>>> large = replace(parse_config(CONFIG), num_hidden_layers=1440)
+>>> count_weights(large).ternary
+100034150400
+>>> [round(step_size(large, tokens=0) / speed, 2) for speed in (30e9, 3e9)]
+[0.86, 8.56]
 """
 
 import math
@@ -147,6 +158,16 @@ def cache_size(config: Config, tokens: int, bits: float = 32) -> float:
     return size(2 * config.num_hidden_layers * width * tokens, bits)
 
 
+def step_size(config: Config, tokens: int) -> float:
+    """The bytes that a decode step has to read at least, behind so many tokens.
+
+    Ternary weights at 2 bits, the head at 16, as in 2B4T's file, and the cache.
+    """
+    ternary = size(count_weights(config).ternary, 2)
+    head = size(config.vocab_size * config.hidden_size, 16)
+    return ternary + head + cache_size(config, tokens)
+
+
 def count_ternary(config: Config, plus: float, minus: float) -> Operations:
     """What the ternary products of one token take, by masks.
 
@@ -233,6 +254,7 @@ def count_all(config: Config, weights: Weights, tokens: int) -> dict[str, Any]:
             for bits in BITS
         },
         f"cache of {tokens} tokens": cache_size(config, tokens),
+        f"read to write a token behind {tokens}": step_size(config, tokens),
         "operations of a token": {k: o._asdict() for k, o in operations.items()},
         "report": {name: compare(row) for name, row in REPORT.items()},
     }

@@ -26,6 +26,7 @@ from minibitnet.cache import KVCache
 from minibitnet.checkpoint import load
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.config import Config
+from minibitnet.evaluation.costs import step_size
 from minibitnet.kernels.memory import peak_memory
 from minibitnet.kernels.threads import split
 from minibitnet.matmul import Multiply
@@ -52,7 +53,10 @@ class Job(NamedTuple):
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """Load a model, read and write: what it takes, in seconds, bytes and rates."""
+    """Load a model, read and write: what it takes, in seconds, bytes and rates.
+
+    `bytes` are what a decode step has to read at least; see `costs.step_size`.
+    """
     start = time.perf_counter()
     run, config, model = prepare(job)
     report: dict[str, Any] = {"load": time.perf_counter() - start}
@@ -69,6 +73,7 @@ def measure(job: Job) -> dict[str, Any]:
             rate = report["prefill"][T] = T / clock(run, ids[:T], 0)
     report["memory"] = peak_memory()  # before the caches of long contexts
     report["decode"], steps = measure_decode(job, run, ids, room)
+    report["bytes"] = {S: step_size(config, S) for S in report["decode"]}
     report["stages"] = {} if model is None else time_stages(model, ids[:steps])
     return report
 

@@ -3,9 +3,10 @@
 Two things may go wrong on somebody else's machine. NumPy or its BLAS may compute
 otherwise than this package takes for granted: so every kernel multiplies the largest
 numbers there can be, a small model is run by each, and the built-in one must compute
-what it computed elsewhere. And the weights may not be those
-that were published: so the files are compared by their hashes, and the model's answers
-with those on record. Of another model a fingerprint says what it should compute.
+what it computed elsewhere; where there is a C compiler, what it makes of the kernel in
+C is compared as well. And the weights may not be those that were published: so the
+files are compared by their hashes, and the model's answers with those on record. Of
+another model a fingerprint says what it should compute.
 
 Notes
 -----
@@ -40,7 +41,7 @@ from minibitnet.files.progress import progress_bar
 from minibitnet.files.tensorfile import WEIGHTS
 from minibitnet.golden.fingerprintfile import FILE, read_fingerprint
 from minibitnet.golden.matching import match
-from minibitnet.kernels import KERNELS
+from minibitnet.kernels import KERNELS, c
 from minibitnet.model import Model, forward
 from minibitnet.packing import pack
 from minibitnet.stories import BUILT_IN
@@ -101,6 +102,18 @@ def check_built_in() -> Check:
     wrong = [f"{part.name}: {part.detail}" for part in parts if not part.passed]
     found = wrong[0] if wrong else f"all {len(parts)} parts of its fingerprint"
     return Check("the built-in model says the same", not wrong, found)
+
+
+def check_compiled() -> Check:
+    """Whether the kernel in C is right, where there is a compiler to make it."""
+    try:
+        code = c.load_code()
+    except ValueError as error:
+        return Check("kernel c", True, f"not to be had here: {error}")
+    bits = 8 * np.dtype(code.activation).itemsize
+    found = f"the numbers of masks, multiplied in {bits} bits"
+    right = c.is_right(code)
+    return Check("kernel c", right, found if right else "other numbers than masks")
 
 
 def check_hashes(directory: Path) -> list[Check]:

@@ -14,9 +14,13 @@ lookup   tables of partial sums, indexed by base-3 numbers; the quickest for one
 popcount bit planes, AND and counting ones
 auto     for each product the quickest: blas, lookup, or blas on the columns that
          are not zero
+c        the definition as a plain loop in C, several times as fast as all of these:
+         for those who have a compiler and ask for it
 ======== ========================================================================
 
-Beside the ternary product stand `head` (the logits), `threads` and `memory`.
+All but the last are NumPy alone and run everywhere: these are `KERNELS`. Beside the
+ternary product stand `head` (the logits), `threads`, `memory` and, for the kernel in C,
+`compiler`.
 
 Examples
 --------
@@ -27,7 +31,11 @@ Examples
 [array([[ 7, -8,  9, 10]], dtype=int32)]
 """
 
-from minibitnet.kernels import auto, blas, lookup, masks, popcount
+from collections.abc import Callable
+
+from minibitnet.arrays import F16, F32, U16
+from minibitnet.kernels import auto, blas, c, lookup, masks, popcount
+from minibitnet.kernels.head import Head
 from minibitnet.matmul import Kernel
 
 KERNELS: dict[str, Kernel] = {
@@ -39,10 +47,27 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
+NAMES = (*KERNELS, "c")  # all that can be asked for
+
+
 def find_kernel(kernel: str | Kernel) -> Kernel:
-    """The kernel of that name; a function is taken as it is."""
+    """The kernel of that name; a function is taken as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or if it is `c` and there is no compiler.
+    """
     if callable(kernel):
         return kernel
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
+    if kernel not in NAMES:
+        raise ValueError(f"kernel must be one of {', '.join(NAMES)}, got {kernel!r}")
+    if kernel == "c":
+        c.compiled()  # before anything is read
+        return c.prepare
     return KERNELS[kernel]
+
+
+def find_head(kernel: str | Kernel) -> Callable[[U16 | F16 | F32], Head]:
+    """How the kernel multiplies by the head: all but `c` by NumPy."""
+    return c.CHead if kernel == "c" else Head

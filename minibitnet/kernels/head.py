@@ -33,6 +33,9 @@ array([[ 2.,  1., -2.]], dtype=float32)
 array([ 2.,  1., -2.], dtype=float32)
 """
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +47,26 @@ WORTH = 2**19  # weights that are worth a thread
 BLOCK = 2**18  # numbers widened at a time, to 2 MB of float64
 ROWS = 512  # widened at a time for a sum in float32
 KEPT = np.int32(-0x70002000)  # sign, exponent and fraction of a widened float16
+
+
+@dataclass(frozen=True)
+class Head:
+    """The matrix that makes the logits, (M, N), and how to multiply by it."""
+
+    bits: U16 | F16 | F32
+
+    def all(self, x: F32) -> F32:
+        """The logits of every token: x (T, N) -> logits (T, M)."""
+        return project(x, self.bits)
+
+    def one(self, x: F32) -> F32:
+        """The logits of one token: x (N,) -> logits (M,)."""
+        return project_one(x, self.bits, self.longest)
+
+    @cached_property
+    def longest(self) -> float:
+        """The length of the longest row, by which errors are bounded."""
+        return longest_row(self.bits)
 
 
 def project(x: F32, bits: U16 | F16 | F32) -> F32:

@@ -193,9 +193,9 @@ def test_synth_like_2b4t_takes_other_sizes_too(capsys, tmp_path):
 
 def test_doctor_finds_all_well_here(capsys):
     status, out, _ = run(capsys, "doctor")
-    assert (status, out.count("ok  "), out.count("FAIL")) == (0, 3, 0)
+    assert (status, out.count("ok  "), out.count("FAIL")) == (0, 4, 0)
     status, out, _ = run(capsys, "doctor", "--json")
-    assert [check["passed"] for check in json.loads(out)["checks"]] == [True] * 3
+    assert [check["passed"] for check in json.loads(out)["checks"]] == [True] * 4
 
 
 def test_doctor_says_what_is_wrong(capsys, monkeypatch):
@@ -268,6 +268,25 @@ def test_interrupting_is_not_a_traceback(capsys, monkeypatch, checkpoint):
     assert signal.getsignal(signal.SIGINT) is startup.leave  # for a second Ctrl-C
 
 
+@pytest.mark.parametrize(
+    ("words", "large", "compiler", "said"),
+    [
+        ((), True, True, True),
+        ((), False, True, False),
+        ((), True, False, False),
+        (("--kernel", "blas"), True, True, False),
+    ],
+)
+def test_a_large_model_where_there_is_a_compiler_has_a_faster_kernel(
+    capsys, monkeypatch, checkpoint, words, large, compiler, said
+):
+    monkeypatch.setattr(options, "LARGE", 0 if large else 2**60)
+    monkeypatch.setattr(options, "has_compiler", lambda: compiler)
+    words = ("generate", "--ids", 1, "--model", checkpoint, *words)
+    status, _, err = run(capsys, *words, "--max-new-tokens", 1)
+    assert (status, err.count(options.FASTER)) == (0, int(said))
+
+
 def test_bench_has_a_row_for_each_way_and_number_of_threads(capsys, checkpoint):
     words = ["bench", "--model", checkpoint, "--ways", "auto,masks", "--rounds", 1]
     words += ["--threads", "1,3", "--prefill", "4,65", "--decode", 4]
@@ -288,6 +307,26 @@ def test_bench_has_a_row_for_each_way_and_number_of_threads(capsys, checkpoint):
     assert [row[4] for row in cells[1:]] == 4 * ["-"]  # 65 are more than the context
     assert "GFLOP/s, 3 threads" in out
     assert "gate.acc" in out
+    assert all(re.fullmatch(r".+ = \d+%", row[5]) for row in cells[1:])
+
+
+def test_bench_says_how_near_a_rate_is_to_the_limit():
+    row = {"threads": 2, "prefill": {}, "decode": {16: {"median": 6.0}}}
+    row["bytes"] = {16: {"median": 1e9}}  # at 20 GB/s twenty a second
+    machine = {"GB/s, 1 threads": 10.0, "GB/s, 2 threads": 20.0}
+    assert bench.share(row, "decode", 16, machine) == " = 30%"
+    assert bench.share(row, "decode", 1024, machine) == ""
+    assert bench.share(row, "prefill", 16, machine) == ""
+
+
+def test_bench_refuses_a_kernel_that_cannot_be_had_before_it_measures(
+    capsys, monkeypatch
+):
+    def refuse(kernel):
+        raise ValueError(f"kernel {kernel}: no compiler")
+
+    monkeypatch.setattr(bench, "find_kernel", refuse)
+    assert run(capsys, "bench", "--ways", "c")[0] == 2
 
 
 def test_bench_as_json(capsys, checkpoint, monkeypatch):
@@ -332,6 +371,7 @@ def test_costs_prints_2b4t(capsys):
     assert ["ternary", "weights", "2,084,044,800"] in rows
     assert ["1.58", "0.412", "1.068"] in rows
     assert ["cache", "of", "4096", "tokens,", "float32:", "0.629", "GB"] in rows
+    assert "read to write a token behind 4096, at least: 1.807 GB\n" in out
     [head] = [row for row in rows if row[:1] == ["head"]]
     assert head[1:] == ["328,335,360", "0", "328,335,360", "0"]
 

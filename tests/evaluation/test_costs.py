@@ -111,3 +111,11 @@ def test_everything_is_counted_at_once(model):
     assert report["cache of 7 tokens"] == costs.cache_size(model.config, 7)
     assert report["operations of a token"]["attention, 7 tokens"]["adds"] > 0
     assert report["report"].keys() == costs.REPORT.keys()
+
+
+def test_a_decode_step_of_2b4t_reads_the_file_and_the_cache():
+    config = parse_config(CONFIG)
+    packed, embedding = 2_084_044_800 // 4, 2 * 128_256 * 2560
+    assert costs.step_size(config, 0) == packed + embedding
+    # keys and values of 30 layers, 5 heads, 128 numbers, 4 bytes
+    assert costs.step_size(config, 7) - costs.step_size(config, 0) == 7 * 2 * 76_800

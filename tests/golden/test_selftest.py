@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 import pytest
+from here import needs_compiler
 
 from minibitnet.config import Config
 from minibitnet.files import published
@@ -11,12 +12,13 @@ from minibitnet.golden.selftest import (
     Check,
     check_answers,
     check_built_in,
+    check_compiled,
     check_hashes,
     check_model,
     check_products,
     compare,
 )
-from minibitnet.kernels import KERNELS
+from minibitnet.kernels import KERNELS, c
 from minibitnet.model import Model
 
 
@@ -57,6 +59,20 @@ def test_a_sum_too_large_for_16_bits_is_found(monkeypatch):
 
     monkeypatch.setitem(KERNELS, "lookup", narrow)
     assert not check_products().passed
+
+
+def test_without_a_compiler_nothing_is_wrong(monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    check = check_compiled()
+    assert check.passed
+    assert "not to be had here: expected a C compiler" in check.detail
+
+
+@needs_compiler
+def test_a_compiler_that_computes_something_else_is_found(monkeypatch):
+    assert check_compiled().line().startswith("ok    kernel c: the numbers of masks")
+    monkeypatch.setattr(c, "is_right", lambda code: False)
+    assert check_compiled().line() == "FAIL  kernel c: other numbers than masks"
 
 
 def test_each_file_is_compared_by_its_hash(tmp_path, monkeypatch):

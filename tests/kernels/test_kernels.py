@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from here import KERNELS_HERE
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -7,20 +8,20 @@ from strategies import products
 
 from minibitnet.checkpoint.configfile import parse_config
 from minibitnet.files.published import CONFIG
-from minibitnet.kernels import KERNELS, auto, blas, find_kernel, lookup, popcount
+from minibitnet.kernels import auto, blas, c, find_kernel, lookup, popcount
 from minibitnet.kernels.threads import use_threads
 from minibitnet.matmul import ternary_matmul
 from minibitnet.packing import pack
 from minibitnet.weights import matrices
 
-every_kernel = pytest.mark.parametrize("kernel", KERNELS)
+every_kernel = pytest.mark.parametrize("kernel", KERNELS_HERE)
 
 
 @every_kernel
 @given(product=products())
 def test_a_kernel_returns_the_very_product_of_the_masks(kernel, product):
     x_codes, w_codes = product
-    multiply = KERNELS[kernel]([pack(w_codes)], [len(w_codes)])
+    multiply = find_kernel(kernel)([pack(w_codes)], [len(w_codes)])
     [acc] = multiply(x_codes)
     assert_array_equal(acc, ternary_matmul(x_codes, w_codes), strict=True)
 
@@ -29,9 +30,9 @@ def test_a_kernel_returns_the_very_product_of_the_masks(kernel, product):
 @given(product=products(), threads=st.integers(2, 5))
 def test_threads_change_nothing(kernel, product, threads):
     x_codes, w_codes = product
-    multiply = KERNELS[kernel]([pack(w_codes)], [len(w_codes)])
+    multiply = find_kernel(kernel)([pack(w_codes)], [len(w_codes)])
     with use_threads(threads), pytest.MonkeyPatch.context() as monkeypatch:
-        for module in (blas, lookup, popcount):  # however small the parts
+        for module in (blas, lookup, popcount, c):  # however small the parts
             monkeypatch.setattr(module, "WORTH", 0)
         [acc] = multiply(x_codes)
     assert_array_equal(acc, ternary_matmul(x_codes, w_codes), strict=True)
@@ -42,7 +43,9 @@ def test_threads_change_nothing(kernel, product, threads):
 def test_matrices_of_the_same_input_are_multiplied_each_by_itself(kernel, product):
     x_codes, w_codes = product
     several = [w_codes, -w_codes[:1], w_codes[::-1]]
-    multiply = KERNELS[kernel]([pack(w) for w in several], [len(w) for w in several])
+    multiply = find_kernel(kernel)(
+        [pack(w) for w in several], [len(w) for w in several]
+    )
     accs = multiply(x_codes)
     for acc, w in zip(accs, several, strict=True):
         assert_array_equal(acc, ternary_matmul(x_codes, w), strict=True)
@@ -52,7 +55,7 @@ def test_matrices_of_the_same_input_are_multiplied_each_by_itself(kernel, produc
 def test_a_kernel_leaves_codes_and_bytes_alone(kernel):
     x_codes, packed = np.ones((2, 5), np.int8), np.zeros((3, 5), np.uint8)
     x_codes.flags.writeable = packed.flags.writeable = False  # as in a mapped file
-    [acc] = KERNELS[kernel]([packed], [12])(x_codes)
+    [acc] = find_kernel(kernel)([packed], [12])(x_codes)
     assert_array_equal(acc, np.full((2, 12), -5, np.int32), strict=True)
 
 
@@ -65,7 +68,7 @@ def test_more_columns_than_float32_holds_are_exact(kernel, columns, code):
     w_codes = np.ones((5, N), np.int8)
     w_codes[1:, -1] = 0  # with an odd code an odd sum, the first that float32 lacks
     w_codes[2:, ::2] = -1
-    [acc] = KERNELS[kernel]([pack(w_codes)], [5])(x_codes)
+    [acc] = find_kernel(kernel)([pack(w_codes)], [5])(x_codes)
     assert_array_equal(
         acc, code * w_codes.sum(axis=1, dtype=np.int32)[None], strict=True
     )
@@ -80,7 +83,7 @@ def test_the_matrices_of_2b4t_are_exact(kernel, T, threads, shape):
     x_codes = rng.integers(-128, 128, (T, shape[1]), np.int8)
     w_codes = rng.integers(-1, 2, shape, np.int8)
     with use_threads(threads):
-        [acc] = KERNELS[kernel]([pack(w_codes)], [shape[0]])(x_codes)
+        [acc] = find_kernel(kernel)([pack(w_codes)], [shape[0]])(x_codes)
     # Below 2**24 every whole number is a float32.
     product = x_codes.astype(np.float32) @ w_codes.astype(np.float32).T
     assert_array_equal(acc, product.astype(np.int32), strict=True)
