@@ -1,0 +1,124 @@
+"""The port in JavaScript, run by Node.js, beside the page."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cport import CHECKPOINTS, first_difference, ids_for, join, read_trace, trace_page
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minibitnet as mb
+from minibitnet.golden.conform import conform_files
+from minibitnet.stories import BUILT_IN
+
+ROOT = Path(__file__).parents[2]
+JS = ROOT / "ports" / "js"
+TOLD = ROOT / "notebooks" / "data" / "told.txt"
+NODE = shutil.which("node")
+pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node.js")
+
+
+def run_js(*words):
+    done = subprocess.run(
+        [NODE, JS / "main.mjs", *map(str, words)],
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_its_kernels_are_equal():
+    done = subprocess.run([NODE, "--test", JS], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout.decode()
+
+
+def test_it_answers_every_vector(tmp_path):
+    assert run_js("--vectors", ROOT / "vectors" / "v1", tmp_path) == (0, "", "")
+    assert conform_files(tmp_path).passed
+
+
+@pytest.mark.parametrize("directory", CHECKPOINTS, ids=lambda path: path.name)
+def test_every_stage_has_the_bits_of_the_page(directory, tmp_path):
+    ids = ids_for(directory)
+    done = run_js("--trace", tmp_path / "js.trace", directory, join(ids))
+    assert done == (0, "", "")
+    found = read_trace(tmp_path / "js.trace")
+    assert found.pop("ids").tolist() == ids
+    assert first_difference(found, trace_page(directory, ids, [len(ids)])) is None
+
+
+def test_two_thousand_tokens_of_stories(tmp_path):
+    model, tokenizer = mb.load()
+    stories, tokens = iter(TOLD.read_text(encoding="utf-8").split("\n\n")), 0
+    while tokens < 2000:
+        ids = tokenizer.encode("\n\n".join(next(stories) for _ in range(3)))[:384]
+        done = run_js("--trace", tmp_path / "js.trace", BUILT_IN, join(ids))
+        assert done == (0, "", "")
+        with mb.trace() as right:
+            mb.forward(model, ids)
+        found = read_trace(tmp_path / "js.trace")
+        for name, array in right.items():
+            if not name.endswith(("attn_weights", "logits")):
+                np.testing.assert_array_equal(found[name], array, name)
+        tokens += len(ids)
+
+
+def test_it_tells_the_same_story():
+    model, tokenizer = mb.load()
+    ids = tokenizer.encode("Once upon a time")
+    told = tokenizer.decode([*ids, *mb.generate(model, ids, max_new_tokens=200)])
+    assert run_js(BUILT_IN, "Once upon a time", 200) == (0, f"{told}\n", "")
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.text(
+    "aeſ'sStT 01\u0085\u00a0\ufeff\u3000\x1c\t\r\n<|>_.é\u0301𝒜Ⅷ", max_size=30
+)
+
+
+@settings(max_examples=5)
+@given(st.lists(TEXTS, min_size=50, max_size=200))
+def test_it_encodes_as_the_library_does(tmp_path_factory, texts):
+    place = tmp_path_factory.mktemp("encode")
+    vectors = []
+    for i, text in enumerate(texts):
+        raw = text.encode()
+        (place / f"{i}.text").write_bytes(raw)
+        vectors.append(
+            {
+                "operation": "encode",
+                "parameters": {"model": "model", "bos": False},
+                "inputs": {
+                    "text": {
+                        "dtype": "uint8",
+                        "shape": [len(raw)],
+                        "file": f"{i}.text",
+                    }
+                },
+                "outputs": {"ids": {"file": f"{i}.ids"}},
+            }
+        )
+    (place / "manifest.json").write_text(json.dumps({"vectors": vectors}))
+    shutil.copytree(BUILT_IN, place / "model")
+    assert run_js("--vectors", place, place) == (0, "", "")
+    _, tokenizer = mb.load()
+    for i, text in enumerate(texts):
+        found = np.fromfile(place / f"{i}.ids", np.int32).tolist()
+        assert found == tokenizer.encode(text, bos=False), text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([BUILT_IN / "no", "a"], "no such file"),
+        ([BUILT_IN, "4096"], "from 0 to 4095"),
+    ],
+)
+def test_a_mistake_is_one_line(words, message):
+    status, written, line = run_js(*words)
+    assert (status, written, line.count("\n")) == (1, "", 1)
+    assert message in line
