@@ -76,7 +76,7 @@ FOLLOWS = """## What follows for a port
 - Torch computes `127 / x` as `127 * (1 / x)`. That is another float32 for one x in four, and moves codes that lie in the middle between two. Who
   ports transformers must do the same; who ports the contract must not.
 - One other code is enough: the layers behind it carry it on, and soon most tokens differ by a part in a hundred. That is no mistake. A
-  mistake shows in the first layer, at the first token, as a distance far above the one in its row here; `minibitnet diagnose` knows forty.
+  mistake shows in the first layer, at the first token, as a distance far above the one in its row here; `minibitnet diagnose` knows forty-three.
 - A changed token says nothing where the two most likely ones are as near to each other as the logits of the two programs.
 """
 

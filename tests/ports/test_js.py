@@ -22,6 +22,9 @@ NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node.js")
 
 
+FILES = [JS / f"{name}.mjs" for name in ("bitnet", "tokenizer", "checkpoint")]
+
+
 def run_js(*words):
     done = subprocess.run(
         [NODE, JS / "main.mjs", *map(str, words)],
@@ -30,6 +33,12 @@ def run_js(*words):
         check=False,
     )
     return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_it_has_as_many_lines_as_the_table_says():
+    lines = sum(len(file.read_text("utf-8").splitlines()) for file in FILES)
+    table = (JS.parent / "README.md").read_text(encoding="utf-8")
+    assert f"| JavaScript, three files | {lines:,} | greedy text |" in table
 
 
 def test_its_kernels_are_equal():
