@@ -59,6 +59,7 @@ from minibitnet import startup as startup  # before all that takes a while
 from minibitnet.cache import KVCache
 from minibitnet.checkpoint import load
 from minibitnet.decode import generate
+from minibitnet.evaluation.score import score
 from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning
 from minibitnet.model import Model, forward
 from minibitnet.stages import trace
@@ -73,6 +74,7 @@ __all__ = [
     "forward",
     "generate",
     "load",
+    "score",
     "trace",
 ]
 __version__ = "0.1.0"

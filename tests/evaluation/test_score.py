@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import minibitnet as mb
 from minibitnet.evaluation.score import bits, bits_per_byte, log_softmax, score
@@ -40,6 +41,80 @@ def test_each_token_is_scored_by_what_came_before_it(model):
     found = score(model, ids)
     assert_allclose(found, expected, rtol=1e-12)
     assert bits(model, ids) == pytest.approx(-sum(expected) / math.log(2))
+
+
+def plain_score(model, ids):
+    return np.array([
+        log_softmax(logits)[token]
+        for logits, token in zip(mb.forward(model, ids[:-1]), ids[1:], strict=True)
+    ])  # fmt: skip
+
+
+@given(data=st.data())
+def test_continuations_of_a_prompt_score_the_same_whether_it_is_read_again(model, data):
+    tokens = st.lists(st.integers(0, 96), min_size=1, max_size=9)
+    prompt = data.draw(tokens)
+    continuations = data.draw(st.lists(tokens, min_size=1, max_size=3))
+    end = len(prompt) - 1
+    cache = mb.KVCache(model.config, capacity=20)
+    if end:
+        mb.forward(model, prompt[:-1], cache, last=True)
+    for continuation in continuations:
+        cache.truncate(end)
+        found = mb.score(model, [prompt[-1], *continuation], cache)
+        assert_array_equal(found, plain_score(model, prompt + continuation)[end:])
+        assert cache.length == end + len(continuation)
+
+
+def test_a_text_read_in_pieces_has_the_same_scores(model, monkeypatch):
+    ids = (np.arange(50) * 7 % 90).tolist()
+    whole = plain_score(model, ids)
+    for length in (1, 7, 49, 50):
+        monkeypatch.setattr("minibitnet.evaluation.score.PREFILL_TOKENS", length)
+        assert_array_equal(score(model, np.array(ids)), whole, strict=True)
+
+
+def test_a_token_alone_has_no_score(model):
+    found = mb.score(model, [3])
+    assert (found.shape, found.dtype) == ((0,), np.float64)
+    cache = mb.KVCache(model.config, capacity=1)
+    assert len(mb.score(model, [3], cache)) == cache.length == 0
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([], "ids must be at least one token id"),
+        ([5, 97], "ids must be from 0 to 96, got 97"),
+        ([5, -1], "ids must be from 0 to 96, got -1"),
+        ([97, 5], "ids must be from 0 to 96, got 97"),
+        ([1.5, 2.5], "ids must be whole numbers"),
+        ([[1, 2], [3, 4]], "ids must be at least one token id in a row"),
+        (list(range(66)), "room for 64, got 65"),
+    ],
+)
+def test_ids_that_cannot_be_scored_are_refused(model, ids, message):
+    with pytest.raises(ValueError, match=message):
+        mb.score(model, ids)
+
+
+def test_the_cache_must_be_of_this_model_and_have_room(model):
+    with pytest.raises(ValueError, match="room for 2, got 3"):
+        mb.score(model, [1, 2, 3, 4], mb.KVCache(model.config, capacity=2))
+    other = replace(model.config, rope_theta=1.0)
+    with pytest.raises(ValueError, match="cache must be made for this model"):
+        mb.score(model, [1, 2], mb.KVCache(other, capacity=2))
+
+
+def test_the_logits_of_a_long_text_are_never_there_at_once(model, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        "minibitnet.evaluation.score.forward",
+        lambda *a: sizes.append(len(a[1])) or mb.forward(*a),
+    )
+    monkeypatch.setattr("minibitnet.evaluation.score.PREFILL_TOKENS", 8)
+    score(model, np.arange(30))
+    assert sizes == [8, 8, 8, 5]
 
 
 def test_a_text_is_scored_as_far_as_the_context_reaches(model):
