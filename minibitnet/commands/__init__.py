@@ -17,6 +17,7 @@ In this order
     `precision`  how far apart right programs are
     `vectors`   write the test vectors for ports
     `conform`   the answers of a port against them
+    `perplexity`  how well a model predicts a text
     `train`     train a small ternary model on text files
     `bench`     how fast, and in how much memory
     `costs`     count bytes, operations and joules

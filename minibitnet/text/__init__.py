@@ -8,6 +8,7 @@ In this order
     `tokenizerfile`  tokenizer.json as byte-pair encoding
     `tokenizerpage`  and such a file written
     `library`        the tokenizers library behind the methods of `BPE`
+    `defaultsplit`   and with llama.cpp's default split
     `streaming`      the text of tokens as they come
     `controltokens`  the template writes them, and a message cannot
     `chattemplate`   where a checkpoint has its chat template
