@@ -206,17 +206,17 @@ class Tokenizer:
                 "not known; write it out and use encode"
             )
         if self.is_2b4t:
-            return render_chat(messages)
+            return render_chat(messages, prompt)
         return import_jinja().render(self.chat_template, messages, self.names, prompt)
 
 
-def render_chat(messages: Sequence[Message]) -> str:
-    """A conversation as one text, up to where the answer begins, as 2B4T writes it."""
+def render_chat(messages: Sequence[Message], prompt: bool = True) -> str:
+    """A conversation as one text, as 2B4T writes it, up to where the answer begins."""
     turns = []
     for message in messages:
         role, content = message["role"].capitalize(), message["content"].strip()
         turns.append(f"{role}: {content}{END_OF_TURN}")
-    return "".join(turns) + "Assistant: "
+    return "".join(turns) + "Assistant: " * prompt
 
 
 def load_tokenizer(directory: Path) -> Tokenizer | None:

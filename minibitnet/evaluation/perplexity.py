@@ -152,9 +152,8 @@ def score_end(model: Model, window: Window) -> F64:
 
     anything -> logprobs (N,)
     """
-    ids = check_ids(window.ids, model.config, None)
-    cache = KVCache(model.config, len(ids))
-    start = len(ids) - window.scored - 1
+    start = len(window.ids) - window.scored - 1
+    cache = KVCache(model.config, len(window.ids) - 1)
     if start:
-        next_logits(model, ids[:start], cache)
-    return score(model, ids[start:], cache)
+        next_logits(model, check_ids(window.ids[:start], model.config, cache), cache)
+    return score(model, window.ids[start:], cache)
