@@ -36,14 +36,15 @@ lm_eval/models/huggingface.py (0.4.13).
 
 Examples
 --------
-Three answers to one question, of which the first is the most likely, token by token:
+How a story goes on, in four ways; the first is the one that would be written:
 
 >>> from types import SimpleNamespace as Request
 >>> adapter = Adapter()
->>> ends = (" a time", " a car", " an")
->>> asked = [Request(args=("Once upon", end)) for end in ends]
->>> [(round(score, 2), greedy) for score, greedy in adapter.loglikelihood(asked)]
-[(-0.01, True), (-12.16, False), (-8.59, False)]
+>>> story = "Once upon a time, there was a little"
+>>> asked = [(story, end) for end in (" girl", " boy", " fish", " number")]
+>>> found = adapter.loglikelihood([Request(args=pair) for pair in asked])
+>>> [(round(logprob, 2), greedy) for logprob, greedy in found]
+[(-0.46, True), (-1.3, False), (-6.67, False), (-12.88, False)]
 >>> adapter.generate_until([Request(args=("Once upon a time", {"until": [" a"]}))])
 [', there was']
 """
