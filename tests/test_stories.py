@@ -5,6 +5,7 @@ import json
 import re
 import socket
 
+import numpy as np
 import pytest
 from shared import DATA, ROOT, needs_shared
 
@@ -105,13 +106,78 @@ def test_the_card_names_the_files_and_terms():
         assert word in CARD
 
 
-@needs_shared
-def test_the_cards_bits_per_byte_are_what_they_are(built_in, tmp_path):
-    place = ROOT / "tools" / "prepare_stories.py"
-    spec = importlib.util.spec_from_file_location("prepare_stories", place)
+def tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.main(DATA / "text", tmp_path)
-    cost = bits_per_byte(*built_in, read_documents([tmp_path / "judge.txt"]))
+    return module
+
+
+@pytest.fixture(scope="module")
+def endings():
+    return tool("story_endings")
+
+
+def test_questions_have_the_storys_own_ending_among_others(endings):
+    stories = [f'Tom saw {n}.\n\n"Look!" he said. He ate {n}.' for n in range(6)]
+    questions = list(endings.make_questions([*stories, "One sentence only."]))
+    assert len(questions) == 6
+    for n, question in enumerate(questions):
+        assert question["story"] == f'Tom saw {n}.\n\n"Look!" he said.'
+        assert question["endings"][question["right"]] == f"He ate {n}."
+        assert len({*question["endings"]}) == 4
+    assert [question["right"] for question in questions] == [0, 1, 2, 3, 0, 1]
+    same = list(endings.make_questions([*stories, stories[0]]))
+    assert all(len({*question["endings"]}) == 4 for question in same)
+
+
+def test_the_share_of_right_choices_is_by_the_whole_and_by_a_character(endings):
+    questions = [
+        {"story": "a", "endings": ["bbbb", "cc", "d", "e"], "right": 0},
+        {"story": "a", "endings": ["bbbb", "cc", "d", "e"], "right": 1},
+    ]
+    scores = [-4.0, -3.0, -5.0, -5.0] * 2
+    answers = [(score, False) for score in scores]
+    asked = []
+
+    class Fixed:
+        def loglikelihood(self, requests):
+            asked.extend(request.args for request in requests)
+            return answers
+
+    assert endings.measure(Fixed(), questions) == [0.5, 0.5]
+    assert asked[:2] == [("a", " bbbb"), ("a", " cc")]
+    answers[:4] = [(-9.0, False), (-1.0, False), (-5.0, False), (-5.0, False)]
+    assert endings.measure(Fixed(), questions) == [0.5, 0.0]
+    assert endings.standard_error(0.5, 101) == pytest.approx(0.05)
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    """The stories that were held out."""
+    folder = tmp_path_factory.mktemp("prepared")
+    tool("prepare_stories").main(DATA / "text", folder)
+    return folder / "judge.txt"
+
+
+@needs_shared
+def test_the_cards_bits_per_byte_are_what_they_are(built_in, judge):
+    cost = bits_per_byte(*built_in, read_documents([judge]))
     said = float(re.search(r"\*\*(\S+) bits per byte\*\*", CARD).group(1))
     assert cost == pytest.approx(said, abs=0.002)
+
+
+@needs_shared
+def test_the_cards_perplexity_and_endings_are_what_its_commands_print(
+    endings, judge, tmp_path, capsys
+):
+    endings.main(judge, tmp_path)
+    printed = re.findall(r"acc\S* +(\S+) \+/- (\S+)", capsys.readouterr().out)
+    said = re.findall(r"\*\*(\S+)%\*\* ± (\S+)%", CARD)
+    found = [[100 * float(number) for number in row] for row in printed]
+    assert np.ravel(found) == pytest.approx([float(n) for n in np.ravel(said)], abs=0.1)
+    assert main(["perplexity", str(tmp_path / "held_out.txt")]) == 0
+    found = re.search(r"perplexity +(\S+) \+/- (\S+)", capsys.readouterr().out)
+    said = re.search(r"\| \*\*(\S+)\*\* ± (\S+), in chunks", CARD)
+    for theirs, ours in zip(found.groups(), said.groups(), strict=True):
+        assert float(theirs) == pytest.approx(float(ours), abs=0.01)

@@ -17,13 +17,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import story_endings
 
 import minibitnet as mb
-from minibitnet.commands.train import LOG
 from minibitnet.evaluation.costs import count_weights
+from minibitnet.evaluation.harness import Adapter
+from minibitnet.evaluation.perplexity import Estimate, chunks, score_end
 from minibitnet.evaluation.score import bits_per_byte
 from minibitnet.golden.fingerprintfile import FILE, to_json
 from minibitnet.golden.fingerprints import choose_ids, fingerprint
+from minibitnet.training.state import LOG
 from minibitnet.training.texts import read_documents
 
 FILES = (
@@ -98,6 +101,26 @@ def samples(model, tokenizer):
             yield f"Asked `{request}`, seed {seed}:\n\n{text}"
 
 
+def measure(out, judge):
+    """What the card says of stories held out."""
+    model, tokenizer = mb.load(out)
+    text = tokenizer.inner.encode_ordinary("\n\n".join(judge))
+    ids, context = [*tokenizer.bos_ids, *text], model.config.max_position_embeddings
+    windows = chunks(ids, context, tokenizer.bos_ids)
+    estimate = Estimate.of(score_end(model, window) for window in windows)
+    questions = list(story_endings.make_questions(judge))
+    endings = story_endings.measure(Adapter(out), questions)
+    errors = [story_endings.standard_error(e, len(questions)) for e in endings]
+    return {
+        "cost": bits_per_byte(model, tokenizer, judge),
+        "judged": len(judge),
+        "perplexity": estimate.perplexity,
+        "perplexity_error": estimate.perplexity_error,
+        "endings": endings,
+        "endings_error": errors,
+    }
+
+
 def main(trained, judge_file, out):
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
@@ -109,8 +132,6 @@ def main(trained, judge_file, out):
     model, tokenizer = mb.load(out)
     made = to_json(fingerprint(model, *choose_ids(model, tokenizer)))
     (out / FILE).write_text(made)
-    judge = read_documents([judge_file])
-    cost = bits_per_byte(model, tokenizer, judge)
     zeros = [shares[1] for shares in reports[-1]["codes"].values()]
     weights = count_weights(model.config)
     card = TEMPLATE.read_text().format(
@@ -120,8 +141,7 @@ def main(trained, judge_file, out):
         size=(out / "model.safetensors").stat().st_size,
         steps=len(logged),
         hours=hours,
-        cost=cost,
-        judged=len(judge),
+        **measure(out, read_documents([judge_file])),
         last=reports[-1]["loss"] / math.log(2),
         few=min(zeros),
         many=max(zeros),
