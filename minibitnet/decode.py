@@ -35,7 +35,7 @@ followed by itself, and so on; 1 by 0, which ends the text long before five toke
 [0]
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,8 @@ from numpy.typing import NDArray
 from minibitnet.arrays import F32, I64
 from minibitnet.cache import KVCache
 from minibitnet.model import Model, check_ids, forward
-from minibitnet.sampling import Sampling, sample
-from minibitnet.text.streaming import check_stop, until
+from minibitnet.sampling import Sampling, penalize, sample
+from minibitnet.text.streaming import Tokens, end_at
 
 PREFILL_TOKENS = 256  # read at once; more is hardly faster
 
@@ -60,7 +60,9 @@ def generate(
     seed: int | None = 0,
     cache: KVCache | None = None,
     stop: Sequence[str] = (),
-) -> Iterator[int]:
+    min_p: float = 0.0,
+    repetition_penalty: float = 1.0,
+) -> Tokens:
     """Continue a text, token by token.
 
     Parameters
@@ -84,11 +86,18 @@ def generate(
     stop : list of str
         Texts, any of which ends the text; for these the model must have been loaded
         with its tokenizer.
+    min_p : float
+        How likely a token must be to be drawn, as a share of the most likely one.
+    repetition_penalty : float
+        What makes tokens of the prompt and of what was written less likely, greedy or
+        not; 1 does nothing. Of a text in the cache the tokens are not known here.
 
     Returns
     -------
     tokens : iterator of int
-        Token ids; the last may be an end-of-text id, or complete a stop string.
+        Token ids; the last may be an end-of-text id, or complete a stop string. Its
+        attribute `ended` is None before the end, and then ``"end of text"``,
+        ``"stop"``, ``"max_new_tokens"`` or, where there is no more room, ``"context"``.
 
     Raises
     ------
@@ -98,34 +107,26 @@ def generate(
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be 0 or above, got {max_new_tokens}")
     prompt = check_ids(ids, model.config, cache)
-    if cache is None:
-        cache = KVCache(model.config, len(prompt) + max_new_tokens)
-    sampling = Sampling(temperature, top_k, top_p)
+    room = len(prompt) + max_new_tokens
+    kept = KVCache(model.config, room) if cache is None else cache
+    how = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     rng = np.random.default_rng(seed)
-    tokens = _generate(model, prompt, max_new_tokens, sampling, rng, cache)
-    if len(stop) == 0:
-        return tokens
-    if model.tokenizer is None:
-        raise ValueError("stop must be empty: this model was loaded without tokenizer")
-    return until(tokens, check_stop(stop), model.tokenizer.inner, prompt.tolist())
 
+    def write() -> Generator[int, None, str]:
+        unread, seen = prompt, prompt.tolist()
+        for _ in range(max_new_tokens):
+            logits = next_logits(model, unread, kept)
+            token = sample(penalize(logits, seen, how.repetition_penalty), how, rng)
+            yield token
+            if token in model.config.eos_token_ids:
+                return "end of text"
+            if kept.length == kept.capacity:
+                return "context"
+            unread = np.array([token])
+            seen.append(token)
+        return "max_new_tokens"
 
-def _generate(
-    model: Model,
-    ids: I64,
-    max_new_tokens: int,
-    sampling: Sampling,
-    rng: np.random.Generator,
-    cache: KVCache,
-) -> Iterator[int]:
-    """The loop itself; `generate` has checked the arguments, before the first token."""
-    unread = ids
-    for _ in range(max_new_tokens):
-        token = sample(next_logits(model, unread, cache), sampling, rng)
-        yield token
-        if token in model.config.eos_token_ids or cache.length == cache.capacity:
-            return
-        unread = np.array([token])
+    return end_at(write(), stop, model.tokenizer, prompt.tolist())
 
 
 def next_logits(model: Model, ids: I64, cache: KVCache) -> F32:

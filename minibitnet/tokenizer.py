@@ -37,11 +37,12 @@ Examples
 'System: Be brief.<|eot_id|>User: What is the capital of France?<|eot_id|>Assistant: '
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
 from minibitnet.bpe import BPE
+from minibitnet.files.published import CHAT_TEMPLATE
 from minibitnet.text.chattemplate import (
     import_jinja,
     read_if_there,
@@ -49,7 +50,7 @@ from minibitnet.text.chattemplate import (
     read_template,
 )
 from minibitnet.text.controltokens import (
-    Message,
+    Messages,
     check_messages,
     check_text,
     encode_chat,
@@ -59,13 +60,6 @@ from minibitnet.text.library import Library, read_with_library
 from minibitnet.text.streaming import stream
 from minibitnet.text.tokenizerfile import read_bpe
 
-# The template that `render_chat` writes, as 2B4T's tokenizer_config.json has it.
-CHAT_TEMPLATE = (
-    "{% set loop_messages = messages %}{% for message in loop_messages %}"
-    "{% set content = message['role'] | capitalize + ': '+ message['content'] | trim"
-    " + '<|eot_id|>' %}{{ content }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
-)
 BEGIN_OF_TEXT, END_OF_TEXT = "<|begin_of_text|>", "<|end_of_text|>"
 END_OF_TURN = "<|eot_id|>"
 
@@ -165,7 +159,7 @@ class Tokenizer:
         return stream(self.inner, map(int, tokens), [*map(int, after)])
 
     def chat(
-        self, messages: Sequence[Message], *, allow_special: bool = False
+        self, messages: Messages, *, allow_special: bool = False, opening: bool = True
     ) -> list[int]:
         """The ids of a conversation that the model is to continue.
 
@@ -191,14 +185,15 @@ class Tokenizer:
             messages.
         """
         check_messages(messages)
+        render = partial(self.render, prompt=opening)
         if allow_special:
-            ids = self.inner.encode(self.render(messages))
+            ids = self.inner.encode(render(messages))
         else:
             control = {**self.inner.special, **self.end_of_turn}
-            ids = encode_chat(self.inner, control, self.render, messages)
+            ids = encode_chat(self.inner, control, render, messages)
         return self.begin(ids) if self.is_2b4t else ids
 
-    def render(self, messages: Sequence[Message], prompt: bool = True) -> str:
+    def render(self, messages: Messages, prompt: bool = True) -> str:
         """A conversation as one text, up to where the answer begins."""
         if self.chat_template is None:
             raise ValueError(
@@ -210,7 +205,7 @@ class Tokenizer:
         return import_jinja().render(self.chat_template, messages, self.names, prompt)
 
 
-def render_chat(messages: Sequence[Message], prompt: bool = True) -> str:
+def render_chat(messages: Messages, prompt: bool = True) -> str:
     """A conversation as one text, as 2B4T writes it, up to where the answer begins."""
     turns = []
     for message in messages:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minibitnet import KVCache, decode, forward, generate, load
+from minibitnet.sampling import penalize
 from minibitnet.stages import listen
 
 PROMPT = [5, 0, 96, 17]  # 96 ends a text that is written, not one that is read
@@ -66,7 +67,7 @@ def test_the_same_seed_writes_the_same_text(endless):
 @pytest.mark.parametrize(
     ("option", "greedy"),
     [({"top_k": 1}, True), ({"top_p": 1e-6}, True), ({"temperature": 1e-6}, True)]
-    + [({}, False)],
+    + [({}, False), ({"min_p": 1}, True)],
 )
 def test_the_draw_is_as_the_options_say(endless, option, greedy):
     drawn = list(generate(endless, PROMPT, 10, **DRAWN | option))
@@ -107,6 +108,37 @@ def test_a_stop_string_ends_a_text_as_the_tokens_so_far_have_it():
     assert list(generate(model, prompt, 40, stop=["Once"])) == tokens  # of the prompt
 
 
+def test_it_says_why_a_text_ended(endless):
+    def ended(model, prompt, *args, **options):
+        tokens = generate(model, prompt, *args, **options)
+        assert tokens.ended is None
+        list(tokens)
+        why = tokens.ended
+        assert (next(tokens, None), tokens.ended) == (None, why)  # it stays so
+        return why
+
+    [_, second] = generate(endless, PROMPT, 2)
+    assert ended(endless, PROMPT, 3) == ended(endless, PROMPT, 0) == "max_new_tokens"
+    assert ended(ending(endless, second), PROMPT, 2) == "end of text"
+    cache = KVCache(endless.config, len(PROMPT) + 2)
+    assert ended(endless, PROMPT, 9, cache=cache) == "context"
+    model, tokenizer = load()
+    prompt = tokenizer.encode("Once upon a time")
+    assert ended(model, prompt, 9, stop=["there"]) == "stop"
+    assert ended(model, prompt, 9, stop=["nowhere"]) == "max_new_tokens"
+
+
+def test_a_penalty_is_for_what_the_prompt_and_the_text_have(endless):
+    plain = list(generate(endless, PROMPT, 12))
+    tokens = list(generate(endless, PROMPT, 12, repetition_penalty=3.0))
+    assert tokens != plain
+    text = list(PROMPT)
+    for token in tokens:  # as if each were the first
+        logits = forward(endless, text, last=True)
+        assert token == penalize(logits, text, 3.0).argmax()
+        text.append(token)
+
+
 @pytest.mark.parametrize("stop", ["two", [""], [7], [None, "a"]])
 def test_what_is_no_list_of_texts_is_no_stop(stop):
     model, _ = load()
@@ -136,6 +168,8 @@ def test_whoever_asks_for_a_token_pays_for_it(endless):
         ({"temperature": -1}, "temperature must be"),
         ({"top_k": -1}, "top_k must be"),
         ({"top_p": 0}, "top_p must be"),
+        ({"min_p": 2}, "min_p must be"),
+        ({"repetition_penalty": 0}, "repetition_penalty must be"),
         ({"ids": []}, "ids must be at least one"),
         ({"ids": [97]}, "ids must be from 0 to 96, got 97"),
         ({"ids": np.zeros(65, int)}, "room for 64, got 65"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
-from minibitnet.sampling import Sampling, probabilities, sample
+from minibitnet.sampling import Sampling, penalize, probabilities, sample
 
 # Some equal, none so near that float64 confuses them or so unlikely as to be 0
 LOGITS = arrays(
@@ -98,10 +98,45 @@ def test_the_same_seed_draws_the_same_tokens():
     assert first == again != other
 
 
+@given(LOGITS, st.integers(0, 35), SHARES, st.floats(0, 1))
+def test_min_p_keeps_what_is_not_too_far_below_the_most_likely(
+    logits, top_k, top_p, min_p
+):
+    before = probabilities(logits, 1.0, top_k, top_p)
+    found = probabilities(logits, 1.0, top_k, top_p, min_p)
+    kept, rounding = found > 0, 1e-12
+    assert (before[kept] >= min_p * before.max() - rounding).all()
+    assert (before[~kept] <= min_p * before.max() + rounding).all()
+    assert kept[before.argmax()]
+    assert_allclose(found[kept], before[kept] / before[kept].sum(), rtol=1e-12)
+
+
+@given(
+    logits=LOGITS,
+    penalty=st.floats(1, 10, width=32),
+    data=st.data(),
+)
+def test_a_penalty_makes_what_is_in_the_text_less_likely(logits, penalty, data):
+    seen = data.draw(st.lists(st.integers(0, len(logits) - 1), max_size=5))
+    before = logits.copy()
+    found = penalize(logits, seen, penalty)
+    assert_array_equal(logits, before)
+    for i, logit in enumerate(logits):
+        if i not in seen:
+            assert found[i] == logit
+        elif logit > 0:
+            assert found[i] == logit / np.float32(penalty)
+        else:
+            assert found[i] == logit * np.float32(penalty)
+    assert_array_equal(penalize(logits, seen, 1.0), logits, strict=True)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [("temperature", value, "0 or above") for value in (-0.1, math.inf, math.nan)]
     + [("top_k", -1, "0 or above")]
+    + [("min_p", value, "from 0 to 1") for value in (-0.1, 1.1, math.nan)]
+    + [("repetition_penalty", value, "from 1 to 10") for value in (0.9, 11, math.nan)]
     + [("top_p", value, "above 0 and at most 1") for value in (0, -0.5, 1.1, math.nan)],
 )
 def test_what_has_no_meaning_is_refused(name, value, rule):

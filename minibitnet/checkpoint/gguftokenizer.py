@@ -33,10 +33,11 @@ from minibitnet.bpe import BPE
 from minibitnet.checkpoint.fromgguf import ENDS, plain
 from minibitnet.files.gguf import GGUF
 from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning, Keys
+from minibitnet.files.published import CHAT_TEMPLATE
 from minibitnet.text.chattemplate import read_if_there, read_names, read_template
 from minibitnet.text.tokenizerfile import LETTERS, read_bpe
 from minibitnet.text.tokenizerpage import tokenizer_page
-from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer, load_tokenizer
+from minibitnet.tokenizer import Tokenizer, load_tokenizer
 
 PLACEHOLDER = "BITNETAssistant"  # in the converter's template
 LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")  # names of Llama 3's pattern

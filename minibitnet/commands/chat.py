@@ -125,6 +125,5 @@ def write_answer(
             raise
     else:
         print()
-        new = reader.ids[len(ids) :]
-        options.tell_if_cut_off(new, reader.model, args.max_new_tokens)
+        options.tell_if_cut_off(tokens.ended, args.max_new_tokens)
     return "".join(pieces)

@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     model, tokenizer, prompt, ids = prepare(args)
     seed = options.choose_seed(args)
     clock = Clock(len(ids))
-    tokens = clock.watch(generate(model, ids, seed=seed, **options.sampling(args)))
+    written = generate(model, ids, seed=seed, **options.sampling(args))
+    tokens = clock.watch(written)
     options.tell_seed(args, seed)  # once all else is known to be right
     as_ids = map("{} ".format, tokens)
     pieces = tokenizer.stream(tokens, after=ids) if tokenizer else as_ids
@@ -72,12 +73,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         text = "".join(pieces)
         report = {"ids": ids, "new_ids": clock.tokens, "seconds": clock.seconds}
-        print_json(report | {"text": text if tokenizer else None, "seed": seed})
+        report |= {"text": text if tokenizer else None, "seed": seed}
+        print_json(report | {"ended": written.ended or "stop"})
     else:
         write_text(prompt, pieces)
         note(clock.summary())
-    if clock.to_the_end:  # and not to where a text of --stop begins
-        options.tell_if_cut_off(clock.tokens, model, args.max_new_tokens)
+    options.tell_if_cut_off(written.ended, args.max_new_tokens)
     return 0
 
 
@@ -182,7 +183,6 @@ class Clock:
         self.prompt_tokens = prompt_tokens
         self.tokens: list[int] = []
         self.seconds: list[float] = []  # from the start, at each token
-        self.to_the_end = False  # whether it was read to the last token
 
     def watch(self, tokens: Iterable[int]) -> Iterator[int]:
         """Pass tokens on and note when they come."""
@@ -191,7 +191,6 @@ class Clock:
             self.tokens.append(token)
             self.seconds.append(time.perf_counter() - start)
             yield token
-        self.to_the_end = True
 
     def summary(self) -> str:
         """How long it took, in a line."""

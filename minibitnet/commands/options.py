@@ -3,7 +3,7 @@
 import argparse
 import math
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
 from typing import Any
@@ -113,6 +113,20 @@ SAMPLING = (
         "draw from this probability mass (0.9)",
     ),
     (
+        "--min-p",
+        number("from 0 to 1", lambda p: 0 <= p <= 1),
+        0.0,
+        "P",
+        "draw from tokens with this share of the largest probability (all)",
+    ),
+    (
+        "--repetition-penalty",
+        number("from 1 to 10", lambda x: 1 <= x <= 10),
+        1.0,
+        "X",
+        "make tokens of the text less likely (1: none)",
+    ),
+    (
         "--seed",
         at_least(0),
         None,
@@ -132,7 +146,8 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def sampling(args: argparse.Namespace) -> dict[str, Any]:
     """The options of `add_sampling` but the seed, as `minibitnet.generate` has them."""
-    names = ("max_new_tokens", "temperature", "top_k", "top_p")
+    flags = [flag for flag, *_ in SAMPLING if flag != "--seed"]
+    names = [flag.removeprefix("--").replace("-", "_") for flag in flags]
     return {name: getattr(args, name) for name in names}
 
 
@@ -152,13 +167,11 @@ def first_messages(system: str | None) -> list[dict[str, str]]:
     return [{"role": "system", "content": system}] if system else []
 
 
-def tell_if_cut_off(tokens: Sequence[int], model: Model, limit: int) -> None:
-    """Say why tokens end where the model had not ended the text."""
-    if not tokens or tokens[-1] in model.config.eos_token_ids:
-        return
-    if len(tokens) == limit:
+def tell_if_cut_off(ended: str | None, limit: int) -> None:
+    """Say why a text ended where the model had not ended it."""
+    if ended == "max_new_tokens" and limit:
         note(f"(cut off after {limit} tokens: --max-new-tokens)")
-    else:
+    elif ended == "context":
         note("(cut off: the context is full)")
 
 

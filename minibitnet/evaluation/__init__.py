@@ -6,5 +6,6 @@ In this order
     `rounds`  every way in turn, each in a process of its own, several times
     `score`   how likely a model finds each token of a text
     `perplexity`  the same as one number, by the rules in use
+    `questions`  what lm-evaluation-harness asks, understood
     `harness`  what lm-evaluation-harness asks, answered
 """

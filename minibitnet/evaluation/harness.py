@@ -49,8 +49,8 @@ How a story goes on, in four ways; the first is the one that would be written:
 [', there was']
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -58,15 +58,12 @@ from minibitnet.checkpoint import load
 from minibitnet.conversation import Reader
 from minibitnet.decode import generate, next_logits
 from minibitnet.evaluation.perplexity import Window, score_end
+from minibitnet.evaluation.questions import Pair, Scored, Wish, parse_wish, tokens_of
 from minibitnet.evaluation.score import log_softmax, predictions
 from minibitnet.files.progress import progress
 from minibitnet.model import check_ids
 from minibitnet.text.controltokens import Message
 
-NEW_TOKENS = 256  # written at most, where a task does not say
-# What a task may call that number; the first that it gives counts
-LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-SAMPLING = ("temperature", "top_k", "top_p")
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
@@ -75,30 +72,6 @@ class Request(Protocol):
     """What is asked: an ``Instance`` of the harness."""
 
     args: tuple[Any, ...]
-
-
-class Pair(NamedTuple):
-    """A context and what follows it."""
-
-    context: list[int]
-    continuation: list[int]
-
-
-class Scored(NamedTuple):
-    """How likely a continuation is."""
-
-    logprob: float
-    greedy: bool  # whether the most likely token is its own, each time
-
-
-class Wish(NamedTuple):
-    """What is to be written."""
-
-    ids: list[int]  # of the context
-    limit: int  # of new tokens
-    stop: list[str]
-    sampling: dict[str, Any]
-    seed: int
 
 
 class Adapter:
@@ -271,33 +244,6 @@ class Adapter:
         )
         text = self.tokenizer.decode([*self.reader.note(tokens)])
         return min((text.partition(end)[0] for end in wish.stop), key=len, default=text)
-
-
-def tokens_of(question: Any) -> list[int]:
-    """The tokens by which questions are ordered."""
-    match question:
-        case Pair(context, continuation):
-            return context + continuation
-        case Wish():
-            return question.ids
-    return list(question)
-
-
-def parse_wish(ids: list[int], options: Mapping[str, Any], seed: int) -> Wish:
-    """What a task asks for; a ValueError that names what is not known here."""
-    known = ("until", "do_sample", *LIMITS, *SAMPLING)
-    if unknown := [name for name in options if name not in known]:
-        raise ValueError(f"generation options must be of {known}, got {unknown}")
-    given = {name: value for name, value in options.items() if value is not None}
-    limit = next((given[name] for name in LIMITS if name in given), NEW_TOKENS)
-    until = given.get("until", [])
-    sampling = {name: given[name] for name in SAMPLING if name in given}
-    if not given.get("do_sample", sampling.get("temperature", 0) > 0):
-        sampling["temperature"] = 0.0
-    elif sampling.get("temperature", 0) == 0:
-        raise ValueError("do_sample needs a temperature above 0")
-    stop = [until] if isinstance(until, str) else until
-    return Wish(ids, int(limit), [end for end in stop if end], sampling, seed)
 
 
 def register() -> None:  # pragma: no cover  (lm_eval is no dependency)

@@ -45,6 +45,14 @@ FILES_SHA256 = {
     ),
 }
 
+# chat_template in tokenizer_config.json
+CHAT_TEMPLATE = (
+    "{% set loop_messages = messages %}{% for message in loop_messages %}"
+    "{% set content = message['role'] | capitalize + ': '+ message['content'] | trim"
+    " + '<|eot_id|>' %}{{ content }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+)
+
 # config.json and generation_config.json, less the keys that no forward pass reads
 CONFIG: dict[str, Any] = {
     "architectures": ["BitNetForCausalLM"],

@@ -38,11 +38,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibitnet import bpe, one_page, packing, sampling
+from minibitnet.files.published import CHAT_TEMPLATE
 from minibitnet.formats import i2_s, tq1_0, tq2_0
 from minibitnet.golden.refusals import is_refused
 from minibitnet.golden.traces import LEFT_OUT, join
 from minibitnet.text.tokenizerfile import read_bpe
-from minibitnet.tokenizer import CHAT_TEMPLATE, Tokenizer
+from minibitnet.tokenizer import Tokenizer
 
 Arrays = Mapping[str, NDArray[Any]]
 Parameters = Mapping[str, Any]

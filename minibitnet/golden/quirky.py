@@ -29,13 +29,13 @@ from minibitnet import bf16
 from minibitnet.arrays import F32
 from minibitnet.checkpoint.configfile import parse_config, parse_stored
 from minibitnet.checkpoint.synth import tensor_specs
-from minibitnet.files.published import CONFIG
+from minibitnet.files.published import CHAT_TEMPLATE, CONFIG
 from minibitnet.files.tensorfile import WEIGHTS, write_tensors
 from minibitnet.files.tensorheader import Spec
 from minibitnet.golden.draws import draw
 from minibitnet.text.tokenizerfile import LETTERS
 from minibitnet.text.tokenizerpage import tokenizer_page
-from minibitnet.tokenizer import BEGIN_OF_TEXT, CHAT_TEMPLATE, END_OF_TEXT, END_OF_TURN
+from minibitnet.tokenizer import BEGIN_OF_TEXT, END_OF_TEXT, END_OF_TURN
 from minibitnet.weights import ATTN_NORM, is_norm
 
 MERGES = [

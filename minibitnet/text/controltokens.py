@@ -37,7 +37,8 @@ from minibitnet.bpe import BPE
 from minibitnet.text.library import Library
 
 Message = Mapping[str, str]  # its role and its content
-Render = Callable[[Sequence[Message]], str]  # a conversation as one text
+Messages = Sequence[Message]
+Render = Callable[[Messages], str]  # a conversation as one text
 MARKS = range(0xF0000, 0xFFFFE)  # for private use
 ANSWER = "minibitnet"  # a text that no template has
 
@@ -58,7 +59,7 @@ def is_message(message: object) -> bool:
     return False
 
 
-def check_messages(messages: Sequence[Message]) -> None:
+def check_messages(messages: Messages) -> None:
     """See that messages are what a template is written for."""
     if not messages:
         raise ValueError("messages must be at least one")
@@ -95,7 +96,7 @@ def encode_chat(
     inner: BPE | Library,
     control: Mapping[str, int],
     render: Render,
-    messages: Sequence[Message],
+    messages: Messages,
 ) -> list[int]:
     """The ids of a conversation in which only the template writes control tokens.
 

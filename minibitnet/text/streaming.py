@@ -35,7 +35,14 @@ Two bytes of é, then a letter; cut off after the first byte.
 ['t', '', '\ufffd']
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from os.path import commonprefix
 from typing import Protocol
 
@@ -55,6 +62,14 @@ class Decoder(Protocol):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, special tokens left out."""
+
+
+class Speaker(Protocol):
+    """A tokenizer."""
+
+    @property
+    def inner(self) -> Decoder:
+        """What knows the tokens."""
 
 
 class Text:
@@ -127,22 +142,78 @@ def stream(
         yield rest
 
 
-def check_stop(stop: Sequence[str]) -> Sequence[str]:
-    """Stop strings, if they are some."""
+class Tokens(Iterator[int]):
+    """Tokens as they come, and then why they ended.
+
+    Parameters
+    ----------
+    tokens : generator of int
+        Its return value is the reason.
+
+    Attributes
+    ----------
+    ended : str or None
+        None as long as more may come.
+
+    Examples
+    --------
+    >>> def write():
+    ...     yield 7
+    ...     return "end of text"
+    >>> tokens = Tokens(write())
+    >>> tokens.ended, list(tokens), tokens.ended
+    (None, [7], 'end of text')
+    """
+
+    def __init__(self, tokens: Generator[int, None, str]) -> None:
+        self.tokens = tokens
+        self.ended: str | None = None
+
+    def __next__(self) -> int:
+        """The next token."""
+        try:
+            return next(self.tokens)
+        except StopIteration as end:
+            self.ended = self.ended or end.value
+            raise
+
+
+def end_at(
+    tokens: Generator[int, None, str],
+    stop: Sequence[str],
+    tokenizer: Speaker | None,
+    after: Sequence[int],
+) -> Tokens:
+    """Tokens up to where one of some texts is written.
+
+    Raises
+    ------
+    ValueError
+        If they are no such texts, or there are some and no tokenizer.
+    """
     if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
         raise ValueError(f"stop must be a list of texts, none empty, got {stop!r:.80}")
-    return stop
+    if len(stop) == 0:
+        return Tokens(tokens)
+    if tokenizer is None:
+        raise ValueError("stop must be empty: this model was loaded without tokenizer")
+    return Tokens(until(tokens, stop, tokenizer.inner, after))
 
 
 def until(
-    tokens: Iterable[int], stop: Sequence[str], inner: Decoder, after: Sequence[int]
-) -> Iterator[int]:
+    tokens: Generator[int, None, str],
+    stop: Sequence[str],
+    inner: Decoder,
+    after: Sequence[int],
+) -> Generator[int, None, str]:
     """Pass tokens on, up to the one with which one of some texts is written."""
     text, written = Text(inner, after), ""
     longest = max(map(len, stop))
-    for token in tokens:
+    every = Tokens(tokens)
+    for token in every:
         yield token
         written += text.add(token)
         if any(end in written + text.rest() for end in stop):
-            return
+            return "stop"
         written = written[-longest:]
+    return every.ended or ""

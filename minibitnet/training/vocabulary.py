@@ -29,10 +29,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minibitnet.files.published import CHAT_TEMPLATE
 from minibitnet.files.writing import write_json
 from minibitnet.tokenizer import (
     BEGIN_OF_TEXT,
-    CHAT_TEMPLATE,
     END_OF_TEXT,
     END_OF_TURN,
 )

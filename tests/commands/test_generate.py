@@ -12,6 +12,7 @@ from process import POSIX, command
 
 import minibitnet as mb
 from minibitnet.commands import generate, options
+from minibitnet.text.streaming import Tokens
 
 
 def test_generate_writes_the_prompt_and_what_follows(run, speaking):
@@ -107,23 +108,29 @@ def test_a_text_that_is_cut_off_says_so(run, checkpoint):
 
 
 def test_a_text_that_the_model_ends_is_not_cut_off(run, checkpoint, monkeypatch):
-    monkeypatch.setattr(generate, "generate", lambda *_, **__: iter([5, 96]))
+    def write():
+        yield from (5, 96)
+        return "end of text"
+
+    monkeypatch.setattr(generate, "generate", lambda *_, **__: Tokens(write()))
     words = ("generate", "--ids", "1", "--model", checkpoint, "--max-new-tokens", 2)
     _, out, err = run(*words)
     assert out == "5 96 \n"
     assert "cut off" not in err
+    assert json.loads(run(*words, "--json")[1])["ended"] == "end of text"
 
 
 def said(monkeypatch, pieces):
     """Have a model say some pieces, a token each; it notes which were drawn."""
     drawn = []
 
-    def tokens(*_, **__):
+    def tokens():
         for n in range(len(pieces)):
             drawn.append(n)
             yield n
+        return "max_new_tokens"
 
-    monkeypatch.setattr(generate, "generate", tokens)
+    monkeypatch.setattr(generate, "generate", lambda *_, **__: Tokens(tokens()))
     monkeypatch.setattr(
         mb.Tokenizer, "stream", lambda self, new, *_, **__: (pieces[n] for n in new)
     )
@@ -150,6 +157,9 @@ def test_a_text_ends_before_a_stop_wherever_that_begins(
     status, out, err = run(*words, *(f"--stop={stop}" for stop in stops))
     assert (status, out, len(drawn)) == (0, f"So: {text}\n", tokens)
     assert ("cut off" in err) == (text == "a cat, a bird")
+    words += [f"--stop={stop}" for stop in stops]
+    ended = json.loads(run(*words, "--json")[1])["ended"]
+    assert (ended == "stop") == (text != "a cat, a bird")
 
 
 def test_what_may_begin_a_stop_waits_and_nothing_else(run):

@@ -13,7 +13,8 @@ from numpy.testing import assert_array_equal
 
 import minibitnet as mb
 from minibitnet.evaluation import harness
-from minibitnet.evaluation.harness import LIMITS, Adapter, Pair, parse_wish
+from minibitnet.evaluation.harness import Adapter
+from minibitnet.evaluation.questions import LIMITS, Pair, parse_wish
 from minibitnet.stories import BUILT_IN
 from minibitnet.tokenizer import Tokenizer
 
@@ -188,7 +189,7 @@ def test_what_a_task_asks_for_is_understood(options, limit, stop, sampling):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_beams": 4}, "generation options must be of .*, got .'num_beams'."),
+        ({"num_beams": 4}, "generation option num_beams is not known, only until"),
         ({"do_sample": True}, "do_sample needs a temperature above 0"),
         ({"do_sample": True, "temperature": 0.0}, "needs a temperature above 0"),
     ],

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from minibitnet.files.published import CHAT_TEMPLATE
 from minibitnet.text import jinja
-from minibitnet.tokenizer import CHAT_TEMPLATE, load_tokenizer, render_chat
+from minibitnet.tokenizer import load_tokenizer, render_chat
 
 RECORDED = json.loads(
     (Path(__file__).parents[1] / "chats.json").read_text(encoding="utf-8")
@@ -49,12 +50,13 @@ def test_every_conversation_has_its_recorded_text_and_ids(tokenizer, name):
                 tokenizer.chat(messages)
             continue
         assert tokenizer.render(messages) == recorded["prompt"]
-        if not tokenizer.is_2b4t:
-            assert tokenizer.render(messages, prompt=False) == recorded["text"]
+        assert tokenizer.render(messages, prompt=False) == recorded["text"]
         ids = begin + recorded["ids"]
         assert tokenizer.chat(messages, allow_special=True) == ids
         if messages is not CONTROL:
             assert tokenizer.chat(messages) == ids
+            without = begin + tokenizer.inner.encode(recorded["text"])
+            assert tokenizer.chat(messages, opening=False) == without
     assert refused < len(written) / 2
     assert tokenizer.is_2b4t == (name == "2b4t")
 

@@ -161,7 +161,7 @@ def test_a_text_ends_with_the_token_that_completes_a_stop_string(
     inner = TOKENIZERS[name]()
     after = inner.encode("two" + text[:0])
     tokens = inner.encode(text)[name == "byte fallback" :]  # without its first space
-    passed = list(until(iter(tokens), stop, inner, after))
+    passed = list(until((i for i in tokens), stop, inner, after))
     found = "".join(stream(inner, passed, after))
     if name != "built-in":  # whose tokens are words
         assert found == written
