@@ -1,3 +1,4 @@
+import json
 import re
 import unicodedata
 
@@ -11,6 +12,8 @@ import minibitnet as mb
 from minibitnet.bpe import BPE
 from minibitnet.text.defaultsplit import by_default
 from minibitnet.text.library import Library
+from minibitnet.text.tokenizerfile import BYTES
+from minibitnet.text.tokenizerpage import tokenizer_page
 from minibitnet.tokenizer import load_tokenizer
 
 LETTERS = "aZst\xe9ſ日ا"
@@ -68,6 +71,14 @@ def test_the_text_stays_and_more_tokens_spell_it(built_in):
     assert other.bos_ids == built_in.bos_ids
     assert "'t" in [built_in.decode([i]) for i in built_in.encode("don't")]
     assert "'t" not in [other.decode([i]) for i in other.encode("don't")]
+
+
+def test_a_word_that_is_a_token_is_merged_like_any_other():
+    ids = {letter: i for i, letter in enumerate(BYTES)} | {"the": 256}
+    page = tokenizer_page(ids, [], added=[], bos=None)
+    inner = Library(Tokenizer.from_str(json.dumps(page)))
+    assert inner.encode("the") == [256]
+    assert by_default(inner).encode("the") == [ids[letter] for letter in "the"]
 
 
 def test_other_kinds_of_tokenizers_are_refused(built_in):
