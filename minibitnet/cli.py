@@ -38,6 +38,7 @@ from minibitnet.commands import (
     generate,
     inspect,
     perplexity,
+    play,
     precision,
     streams,
     synth,
@@ -50,6 +51,7 @@ from minibitnet.startup import leave
 COMMANDS = {
     "generate": generate,
     "chat": chat,
+    "play": play,
     "inspect": inspect,
     "detect": detect,
     "download": download,

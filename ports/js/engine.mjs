@@ -30,6 +30,7 @@ export function ask(what, question = {}, tell = () => {}) { // `tell` hears what
 
 const inRepository = /\/ports\/js\/(index\.html)?$/.test(location.pathname);
 const MODEL = inRepository ? "../../minibitnet/stories/" : "model/";
+const isOfModel = (name) => name.endsWith(".safetensors") || ["config.json", "tokenizer.json", "generation_config.json"].includes(name);
 const SOURCES = inlined ? inlined.sources : inRepository ? "../../" : "source/";
 
 export const source = (path) => SOURCES + path; // the address of a file of the repository
@@ -42,7 +43,7 @@ async function get(address) {
 
 export async function filesOfModel() { // the bytes of each file by its name
   if (inlined) return inlined.files();
-  const names = inRepository ? ["config.json", "tokenizer.json", "model.safetensors"] : await (await get(`${MODEL}files.json`)).json();
+  const names = inRepository ? ["config.json", "tokenizer.json", "model.safetensors"] : (await (await get(MODEL)).json()).filter(isOfModel);
   const read = async (name) => [name, new Uint8Array(await (await get(MODEL + name)).arrayBuffer())];
   return Object.fromEntries(await Promise.all(names.map(read)));
 }

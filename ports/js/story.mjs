@@ -5,6 +5,7 @@ import { change, state } from "./state.mjs";
 import { h, visible } from "./views/draw.mjs";
 
 const LONGEST = 300; // tokens of a story
+const LOOK = 7; // which of the written tokens is looked at, if nobody chose another
 let numbers = 0;
 
 export const beginning = () => document.getElementById("beginning").value;
@@ -29,8 +30,9 @@ export async function spell(ids) { // each by itself
 const ends = (name) => (/end|eot/.test(name) ? "the end" : name);
 
 function wordOf({ text, name }, i, prompt) {
-  const word = h("span", { className: i < prompt ? "token given" : "token" }, text);
-  if (name) Object.assign(word, { className: "token special", textContent: i ? ` ■` : "", title: name });
+  const [space] = text.match(/^\s*/), ink = space === text ? text : text.slice(space.length); // what is coloured
+  const word = h("span", { className: i < prompt ? "token given" : "token" }, space === text ? "" : space, h("span", { className: "ink" }, ink));
+  if (name) Object.assign(word, { className: "token special", textContent: i ? " ■" : "", title: name });
   else if (!text) word.classList.add("part");
   return word;
 }
@@ -79,15 +81,16 @@ async function tell(question) {
     first ??= performance.now();
     const seconds = (performance.now() - first) / 1000, written = i - prompt + 1;
     status.textContent = written < 10 ? `${written} tokens` : `${written} tokens, ${Math.round(written / seconds)} a second`;
-    if (i === prompt) {
-      state.firstToken = first - began;
-      lookAt(i);
-    }
+    if (i === prompt) state.firstToken = first - began;
+    if (i === prompt + LOOK && !state.at) lookAt(i);
     list.scrollTop = list.scrollHeight;
   };
   try {
     const story = await write({ n: LONGEST, keep: true, ...state.sampling, ...question }, show);
-    if (state.story === story) status.textContent += `. ${SAID[story.status]}`;
+    if (state.story !== story) return;
+    status.textContent += `. ${SAID[story.status]}`;
+    if (!state.at) await lookAt(story.tokens.length - 1);
+    list.scrollTop = document.getElementById(`token-${state.at}`).offsetTop - list.offsetTop - list.clientHeight / 3;
   } catch (error) {
     status.textContent = error.message;
     if (state.story === older) change({});
@@ -100,7 +103,7 @@ export const begin = () => tell({ text: beginning() });
 
 export function writeOn(id) { // the story up to the token that is looked at, with another in its place
   const ids = [...state.story.ids.slice(0, state.at), id];
-  return tell({ ids, prompt: Math.min(state.story.prompt, ids.length), choice: id });
+  return tell({ ids, prompt: Math.min(state.story.prompt, ids.length - 1) });
 }
 
 export const stop = () => ask("stop");

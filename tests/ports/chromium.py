@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over two pipes by its DevTools protocol: nothing to install but the browser."""
+"""A headless Chromium, driven through two pipes: no other program is needed."""
 
 import base64
 import json

@@ -43,18 +43,19 @@ export function update() {
   press(layers, state.layer);
   press(heads, state.head);
   const shares = weightsOf(state.head), tokens = state.story.tokens.slice(0, shares.length);
-  fill(words, ...tokens.map(({ text }, i) => {
-    const word = h("span", { className: "word", title: `${percent(shares[i], 1)}` }, i ? text : "start");
+  fill(words, ...tokens.flatMap(({ text }, i) => {
+    const space = i && text.trim() ? text.match(/^\s*/)[0] : "", word = h("span", { className: "word", title: percent(shares[i], 1) }, i ? text.slice(space.length) : "start");
     word.style.setProperty("--share", `${Math.round(100 * Math.sqrt(shares[i]))}%`);
     if (i === tokens.length - 1) word.classList.add("reader");
     if (!i) word.classList.add("start");
-    return word;
+    return [space, word];
   }));
   const most = [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, 4).filter((i) => shares[i] >= 0.005);
   fill(list, `Head ${state.head}, at the outlined word, reads `, ...most.flatMap((i, rank) => [
     rank ? ", " : "", h("b", {}, i ? `“${visible(tokens[i].text)}”` : "the start"), ` ${percent(shares[i])}`]), ".");
   const { array, shape: [, , S] } = state.stages.get(`layers.${state.layer}.attn_weights`);
+  const start = Array.from({ length: H }, (_, head) => array[head * S]).reduce((a, b) => a + b, 0);
   paint(grid, array, S, H, 1);
   grid.setAttribute("aria-label", `attention weights of block ${state.layer}: ${H} heads by ${S} tokens`);
-  note.textContent = `${H} rows are the heads, ${S} columns the tokens so far. Most heads rest on the start of the text when they find nothing to read.`;
+  note.textContent = `${H} rows are the heads, ${S} columns the tokens so far. The start of the text gets ${percent(start / H)} of it all: there a head rests when it finds nothing to read.`;
 }

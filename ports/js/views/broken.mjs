@@ -29,7 +29,7 @@ export function create(root) {
 
 function show() {
   const { right, wrong, symptom } = BUGS[select.value];
-  fill(diff, h("pre", { className: "minus" }, `− ${right}`), h("pre", { className: "plus" }, `+ ${wrong}`), h("p", {}, symptom));
+  fill(diff, h("pre", { className: "minus" }, `− ${right}`), h("pre", { className: "plus" }, `+ ${wrong}`), h("p", {}, h("span", { className: "label" }, "What users saw"), symptom));
   fill(told);
   fill(lights);
   verdict.textContent = "";

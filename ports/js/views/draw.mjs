@@ -92,4 +92,4 @@ export function slider(label, { min, max, step, value, show = String }, move) {
   return element;
 }
 
-export const visible = (text) => text.replaceAll("\n", "↵") || "▪"; // a token as a word among others
+export const visible = (text) => (text.trim() ? text.trim() : text.replaceAll("\n", "↵").replaceAll(" ", "␣")) || "▪"; // a token as a word among others

@@ -119,7 +119,8 @@ function drawRow({ M, N, codes, scale, row, column }) {
     if (clientX >= left) change({ column: Math.min(N - 1, Math.floor(((clientX - left) / (right - left)) * N)) });
   };
   const w = weights[column], x = xCodes[column], sum = column ? running[column - 1] : 0;
-  const does = { 1: `add: ${count(sum)} + (${count(x)})`, "-1": `subtract: ${count(sum)} − (${count(x)})`, 0: `skip: ${count(sum)}` }[w];
+  const signed = (x) => (x < 0 ? `(${count(x)})` : count(x));
+  const does = { 1: `add: ${count(sum)} + ${signed(x)}`, "-1": `subtract: ${count(sum)} − ${signed(x)}`, 0: `skip: ${count(sum)}` }[w];
   fill(sentence, `Column ${column}: the weight is `, weight(w), `, the code is ${count(x)}; ${does} = `, h("b", {}, count(running[column])));
   const box = (w, words) => h("div", { className: `total w${w + 1}` }, weight(w), h("span", {}, words));
   fill(totals,
@@ -127,7 +128,7 @@ function drawRow({ M, N, codes, scale, row, column }) {
     box(-1, `${count(parts[-1][0])} codes subtracted: ${count(parts[-1][1])}`),
     box(0, `${count(parts[0][0])} codes skipped`));
   const acc = get(`${state.matrix}.acc`)[row], y = get(state.matrix)[row];
-  fill(result, h("code", {}, `${state.matrix}.acc[${row}]`), ` = ${count(parts[1][1])} − (${count(parts[-1][1])}) = `, h("b", {}, count(acc)),
+  fill(result, h("code", {}, `${state.matrix}.acc[${row}]`), ` = ${count(parts[1][1])} − ${signed(parts[-1][1])} = `, h("b", {}, count(acc)),
     h("br"), h("code", {}, `${state.matrix}[${row}]`), ` = ${count(acc)} · ${short(xScale)} · ${short(scale)} = `, h("b", {}, short(y)));
   Object.assign(result.dataset, { acc: running[N - 1], y });
   drawByte({ M, N, codes, row, column });

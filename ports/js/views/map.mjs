@@ -6,7 +6,7 @@ import { GROUPS, bare, exactness, formula, meaning } from "./stages.mjs";
 
 export const title = "The way through";
 export const text = `A token enters as a row of numbers, and each block adds something to it; the line on the left is what it carries.
-  Orange is above zero, blue below; what is marked int8 or int32 is a whole number, the same on every machine.`;
+  Orange is above zero, blue below; what is marked int8 or int32 is a whole number, exact on every machine.`;
 export const links = { notebook: "notebooks/10_model.py", module: "minibitnet/model.py", line: 'h = stage("attn_residual", h + o)' };
 
 let layers, rows;
@@ -27,15 +27,16 @@ function detail({ array }) {
 
 function row(name, { array, shape }, kind = "branch") {
   const open = state.stage === bare(name), exact = exactness(array), zeros = zerosOf(array) / array.length;
-  const facts = [`largest ${short(largestOf(array))}`, zeros >= 0.005 ? `${percent(zeros)} zero` : ""].filter(Boolean).join(" · ");
+  const largest = short(largestOf(array)), share = zeros >= 0.005 ? percent(zeros) : "";
   const button = h("button", {
     type: "button", className: "stage", "data-stage": name, "aria-expanded": String(open),
     onclick: () => change({ stage: open ? null : bare(name) }),
   },
     h("span", { className: "name" }, bare(name), exact ? h("span", { className: "exact", title: "whole numbers: exact" }, exact) : null),
     h("span", { className: "formula" }, formula(name)),
-    strip(array, `${name}, ${array.length} numbers, ${facts}`),
-    h("span", { className: "facts" }, facts));
+    array.length > 1 ? strip(array, `${array.length} numbers as colours`) : h("span"),
+    h("span", { className: "facts largest" }, h("span", { className: "unseen" }, "largest "), largest),
+    h("span", { className: "facts zeros" }, share ? `${share} ` : "", share ? h("span", { className: "unseen" }, "zero") : null));
   const here = h("div", { className: "detail" }, h("p", {}, meaning(name), " ", h("span", { className: "shape" }, shape.join(" × "))));
   here.append(detail({ array }));
   return h("div", { className: `row ${kind}${exact ? " whole" : ""}${open ? " here" : ""}` }, button, open ? here : null);
@@ -46,7 +47,8 @@ function block() {
   return GROUPS.flatMap(([name, says, stages]) => {
     const found = Object.keys(stages).map((stage) => prefix + stage).filter((stage) => state.stages.has(stage));
     const last = found.at(-1);
-    const heading = h("h3", { className: "row main heading" }, name, h("span", {}, says));
+    const heading = h("div", { className: "row main heading" }, h("h3", {}, name, h("span", {}, says)),
+      h("span", { className: "facts largest", "aria-hidden": "true" }, "largest"), h("span", { className: "facts zeros", "aria-hidden": "true" }, "zeros"));
     return [heading, ...found.map((stage) => row(stage, state.stages.get(stage), stage === last ? "main plus" : "branch"))];
   });
 }

@@ -46,7 +46,7 @@ export async function update() {
     const button = h("button", {
       type: "button", className: after ? "" : "out", "aria-current": String(id === chosen?.id), onclick: () => writeOn(id),
       "aria-label": `${visible(texts[i])}, ${percent(before, 1)}, with these settings ${percent(after, 1)}; write on with it`,
-    }, h("span", { className: "name" }, visible(texts[i])), h("span", { className: "track" }, bar("bar ghost", before), bar("bar", after)),
+    }, h("span", { className: "name" }, texts[i].trim() ? texts[i] : visible(texts[i])), h("span", { className: "track" }, bar("bar ghost", before), bar("bar", after)),
       h("span", { className: "facts" }, percent(before, 1)));
     return h("li", {}, button);
   }));

@@ -32,7 +32,7 @@ export function update() {
   const get = (name) => state.stages.get(`layers.${state.layer}.${name}`).array, values = get("relu2_gate");
   const zeros = zerosOf(values), codes = zerosOf(get("ffn_out.codes"));
   fill(sentence, `In block ${state.layer}, `, h("b", {}, `${count(zeros)} of ${count(F)}`), ` numbers are 0; after rounding to 8 bits `,
-    h("b", {}, count(codes)), `. Each dot below is one of them, the blank ones are 0.`);
+    h("b", {}, count(codes)), `. Each square below is one of them, the blank ones are 0.`);
   const width = Math.ceil(Math.sqrt(F * 3));
   paint(cells, values, width, Math.ceil(F / width));
   cells.setAttribute("aria-label", `relu2_gate: ${F} numbers, ${zeros} of them 0`);
