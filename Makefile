@@ -1,5 +1,5 @@
 # `make check`, `make test` and `make site` are what CI runs; and the course, from the wheel.
-.PHONY: check course damage format mutants notebooks same site test
+.PHONY: check course damage format mutants notebooks playground same site test
 
 check:
 	ruff check .
@@ -43,4 +43,9 @@ site:
 	rm -rf build/site build/site-source
 	python tools/stage_site.py build/site-source
 	python -m sphinx -q -W --keep-going -c tools/site -d build/site-source/.doctrees build/site-source build/site
+	python tools/inline_page.py build/site/playground.html --site
 	python tools/check_links.py build/site
+
+# The page that shows the model at work, and the model, in one file, opened from disk.
+playground:
+	python tools/inline_page.py build/playground.html

@@ -56,11 +56,11 @@ def find(folders: Mapping[str, Path], address: str) -> Path | None:
     start = max(filter(address.startswith, folders), key=len)
     folder = folders[start].resolve()
     try:
-        found = (folder / address.removeprefix(start)).resolve()
-    except (OSError, ValueError):  # no path at all
+        found = (folder / address.removeprefix(start)).resolve(strict=True)
+    except (OSError, ValueError):  # there is none, or it is no path at all
         return None
     inside = found == folder or folder in found.parents
-    seen = found.is_dir() or found.suffix in KINDS
+    seen = found.is_dir() or (found.is_file() and found.suffix in KINDS)
     return found if inside and seen else None
 
 

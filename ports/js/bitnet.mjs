@@ -83,9 +83,10 @@ const GROUP = 5, SUMS = 3 ** GROUP; // five weights are one of 243 numbers, whic
 export function tables(codes, M, N) { // the same, faster: all sums that five columns can give, then one of them a row
   const groups = Math.ceil(N / GROUP), index = new Uint8Array(M * groups);
   for (let m = 0; m < M; m++)
-    for (let n = 0; n < groups * GROUP; n++) { // columns beyond N have weight 0
-      const w = n < N ? codes[m * N + n] : 0;
-      index[m * groups + Math.floor(n / GROUP)] += (w + 1) * 3 ** (n % GROUP);
+    for (let g = 0; g < groups; g++) {
+      let digits = 0;
+      for (let n = (g + 1) * GROUP - 1; n >= g * GROUP; n--) digits = 3 * digits + 1 + (n < N ? codes[m * N + n] : 0); // beyond N: 0
+      index[m * groups + g] = digits;
     }
   return (x, T) => {
     const acc = new Int32Array(T * M), sums = new Int32Array(groups * SUMS);

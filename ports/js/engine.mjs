@@ -4,7 +4,7 @@ const inlined = globalThis.INLINED; // by `make playground`: the files of the pa
 
 function startWorker() {
   if (!inlined) return new Worker(new URL("worker.mjs", import.meta.url), { type: "module" });
-  return new Worker(inlined.worker, { type: "module" });
+  return new Worker(inlined.worker);
 }
 
 const worker = startWorker(), waiting = new Map();

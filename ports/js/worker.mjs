@@ -7,7 +7,7 @@ import { bytesOf, encode, readTokenizer } from "./tokenizer.mjs";
 
 let config, weights, tokenizer, current; // `current` is what is being written
 let kept; // the story that can be looked at: { functions, model, ids, cache }
-const models = new Map(); // the right one, and one for each source with a bug
+const models = new Map(); // the right one, and the last with a bug, by its source
 
 const { port1, port2 } = new MessageChannel();
 
@@ -23,6 +23,7 @@ async function portOf({ source, bits }) { // -> the functions of bitnet.mjs, or 
   if (!models.has(key)) {
     const url = source && URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     const functions = url ? await import(url) : right;
+    for (const old of models.keys()) if (old !== "right") models.delete(old); // they are large
     models.set(key, { functions, model: functions.prepare(config, weights) });
   }
   const { functions, model } = models.get(key);

@@ -44,22 +44,28 @@ class Browser:
         self.session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        follow = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
+        self.call("Target.setAutoAttach", **follow)
 
     def call(self, method, **parameters):
         """Ask, and wait for the answer; what happens meanwhile is kept."""
+        number = self.send(method, parameters, self.session)
+        end = time.monotonic() + 60
+        while (said := self.read(end)).get("id") != number:
+            self.events.append(said)
+            if said.get("method") == "Target.attachedToTarget":
+                for step in ("Network.enable", "Runtime.runIfWaitingForDebugger"):
+                    self.send(step, {}, said["params"]["sessionId"])
+        assert "error" not in said, said["error"]
+        return said["result"]
+
+    def send(self, method, parameters, session):
+        """Say something to the browser, or to a page or worker; its number."""
         self.number += 1
         message = {"id": self.number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
+        message |= {"sessionId": session} if session else {}
         os.write(self.into, json.dumps(message).encode() + b"\0")
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            said = self.read(end)
-            if said.get("id") == self.number:
-                assert "error" not in said, said["error"]
-                return said["result"]
-            self.events.append(said)
-        raise TimeoutError(method)
+        return self.number
 
     def read(self, end):
         """The next message."""

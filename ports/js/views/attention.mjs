@@ -4,7 +4,7 @@ import { change, state } from "../state.mjs";
 import { choice, fill, h, paint, percent, press, visible } from "./draw.mjs";
 
 export const title = "Who reads whom";
-export const text = `Each head looks back at the words so far and takes from each a share; darker is more.
+export const text = `Each head looks back at the words so far and takes from each a share: the stronger the colour, the more.
   Neighbouring heads share one key and value, which is what makes the memory of a long text small.`;
 export const links = { notebook: "notebooks/09_attention.py", module: "minibitnet/attention.py", line: "group = head // (H // G)" };
 

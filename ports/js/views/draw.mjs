@@ -34,11 +34,7 @@ function rgb(name) {
   return [1, 3, 5].map((i) => parseInt(value.slice(i, i + 2), 16));
 }
 
-let palette = null;
-
-export const colours = () => (palette ??= { plus: rgb("--plus"), minus: rgb("--minus"), zero: rgb("--zero") });
-
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (palette = null));
+export const colours = () => ({ plus: rgb("--plus"), minus: rgb("--minus"), zero: rgb("--zero") });
 
 export function paint(canvas, values, width, height, largest = largestOf(values) || 1) { // a value is a pixel
   const { plus, minus, zero } = colours(), context = canvas.getContext("2d");
