@@ -70,7 +70,9 @@ export function createTour(root) {
     h("div", { "aria-live": "polite" }, h("span", { id: "tour-count" }), h("h2", { id: "tour-title" }), h("p", { id: "tour-text" })),
     h("div", { className: "controls" }, button("tour-end", "End the tour", end), button("tour-back", "Back", () => go(-1)),
       button("tour-next", "Next", () => go(1), "primary")));
-  root.onkeydown = ({ key }) => key === "Escape" && end();
+  root.onkeydown = ({ key }) => {
+    if (key === "Escape") end();
+  };
 }
 
 export const tourLength = STEPS.length;

@@ -87,10 +87,9 @@ class Browser:
     def wait(self, script, seconds=30):
         """Wait until an expression is true."""
         end = time.monotonic() + seconds
-        while not (found := self.run(script)):
+        while not self.run(f"Boolean({script})"):
             assert time.monotonic() < end, f"never: {script}"
             time.sleep(0.02)
-        return found
 
     def open(self, address):
         self.call("Page.navigate", url=address)
