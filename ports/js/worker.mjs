@@ -55,6 +55,7 @@ const ANSWERS = {
     return {
       D, F, H, G, d, L: made.layers.length, V: config.vocab_size, context: config.max_position_embeddings,
       ends: [config.eos_token_id].flat(), ternary: ternary.reduce((sum, { M, N }) => sum + M * N, 0),
+      weights: Object.values(loaded.weights).reduce((sum, { dtype, data }) => sum + (dtype === "U8" ? 4 : 1) * data.length, 0),
       bytes: Object.values(files).reduce((sum, file) => sum + file.length, 0),
     };
   },
@@ -63,11 +64,11 @@ const ANSWERS = {
     current = story;
     checkIds(ids, config.vocab_size);
     const context = config.max_position_embeddings, choose = choice(how);
-    if (ids.length >= context) throw new Error(`the beginning has ${ids.length} tokens; there is room for ${context - 1} of them`);
+    if (ids.length > context) throw new Error(`the beginning has ${ids.length} tokens, and there is room for ${context}`);
     tell({ begun: spell(ids), prompt });
     const { functions, model } = await portOf(port), cache = [], all = [...ids];
     if (keep) kept = { story, functions, model, ids: all, cache };
-    for (let unread = ids; all.length < Math.min(context, ids.length + n) && current === story; ) {
+    for (let unread = ids; all.length < Math.min(context + 1, ids.length + n) && current === story; ) { // the last is not read
       const token = choose(functions.forward(model, unread, cache).subarray(-config.vocab_size));
       all.push(token);
       tell({ token: spell([token])[0] });
@@ -75,7 +76,7 @@ const ANSWERS = {
       unread = [token];
       await pause();
     }
-    return current !== story ? "stopped" : all.length >= context ? "full" : "long";
+    return current !== story ? "stopped" : all.length > context ? "full" : "long";
   },
 
   async stop() {

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 BEGINNING = "Once upon a time"
 VIEWS = ("next", "map", "linear", "attention", "zeros", "broken", "bits")
 UNSEEN = {"int16-sums"}  # this model's sums fit in 16 bits
+SOME = "page().state.story?.ids.length > 40"
 DONE = "!document.body.classList.contains('writing') && page().state.stages"
 QUIET = "document.querySelector('#status').textContent"
 
@@ -64,11 +65,20 @@ def visit(browser, address, done=DONE):
     browser.wait(done)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page(browser, address):
-    """The page of the built-in model, its story told."""
-    visit(browser, address)
+    """The page of the built-in model, its story told; not opened anew if it is that."""
+    if not browser.run("globalThis.unchanged"):
+        visit(browser, address)
+        browser.run("globalThis.unchanged = true")
     return browser
+
+
+@pytest.fixture
+def changed(page):
+    """The same, for a test that leaves it as another."""
+    page.run("globalThis.unchanged = false")
+    return page
 
 
 @pytest.fixture(scope="module")
@@ -267,18 +277,6 @@ def test_candidates_have_the_probabilities_of_the_package(page, told):
     page.run("page().change({ sampling: { temperature: 0, topK: 0, topP: 1 } })")
 
 
-def test_the_story_goes_on_with_another_word(browser, address, told):
-    visit(browser, address)
-    look(browser, 12)
-    browser.wait("document.querySelectorAll('.candidates button').length === 10")
-    browser.run("document.querySelectorAll('.candidates button')[1].click()")
-    browser.wait(f"page().state.story.ids[12] !== {told[12]} && {DONE}")
-    ids = browser.run("page().state.story.ids")
-    assert ids[:12] == told[:12]
-    model, _ = mb.load()
-    assert ids[13:] == [*mb.generate(model, ids[:13], max_new_tokens=300)]
-
-
 def test_each_bug_is_one_of_the_zoo(page):
     table = page.run("bugs.BUGS")
     assert len(table) >= 10
@@ -322,7 +320,7 @@ def test_breaking_it_shows_the_text_and_lights_the_stage(page, told, name):
     )
     page.wait(f"page().state.broken?.name === '{name}'")
     _, tokenizer = mb.load()
-    right = tokenizer.decode(told[: 5 + 60])
+    right = tokenizer.decode(told[: 5 + 50])
     assert page.run("page().state.broken.right") == right
     lights = texts_of(page, ".light.first", "dataset.stage")
     if name in UNSEEN:
@@ -419,16 +417,41 @@ def test_nothing_is_cut_off_and_all_has_a_name(page, width):
     page.size(1400)
 
 
-def test_a_dropped_checkpoint_is_read(browser, address, speaking):
-    visit(browser, address)
-    drop(browser, [f"{speaking}/config.json"])
-    browser.wait(f"{QUIET}.includes('cannot be read')")
-    assert "expected tokenizer.json" in browser.run(QUIET)
-    assert browser.run("page().state.model.V") == 4096
+def test_each_view_links_to_what_is_there(page):
+    links = page.run(
+        "[...document.querySelectorAll('.links')].map((p) => "
+        "[...p.querySelectorAll('a')].map((a) => a.getAttribute('href'))"
+        ".concat(p.querySelector('code').textContent))"
+    )
+    assert len(links) == len(VIEWS)
+    source = (ROOT / "minibitnet" / "one_page.py").read_text(encoding="utf-8")
+    for notebook, module, place, line in links:
+        for path in (notebook, module, place.partition("#")[0]):
+            assert (ROOT / path.removeprefix("source/")).is_file(), path
+        assert source.count(line) == 1, line
+
+
+def test_the_story_goes_on_with_another_word(changed, told):
+    look(changed, 100)
+    show(changed, "next")
+    changed.wait("document.querySelectorAll('.candidates button').length === 10")
+    changed.run("document.querySelectorAll('.candidates button')[1].click()")
+    changed.wait(f"page().state.story.ids[100] !== {told[100]} && {DONE}")
+    ids = changed.run("page().state.story.ids")
+    assert ids[:100] == told[:100]
+    model, _ = mb.load()
+    assert ids[101:] == [*mb.generate(model, ids[:101], max_new_tokens=300)]
+
+
+def test_a_dropped_checkpoint_is_read(changed, speaking):
+    drop(changed, [f"{speaking}/config.json"])
+    changed.wait(f"{QUIET}.includes('cannot be read')")
+    assert "expected tokenizer.json" in changed.run(QUIET)
+    assert changed.run("page().state.model.V") == 4096
     names = ("config.json", "model.safetensors", "tokenizer.json")
-    drop(browser, [f"{speaking}/{name}" for name in names])
-    browser.wait(f"page().state.model.V === 259 && {DONE}")
-    assert browser.run("page().state.story.ids") == tell(speaking)
+    drop(changed, [f"{speaking}/{name}" for name in names])
+    changed.wait(f"page().state.model.V === 259 && {DONE}")
+    assert changed.run("page().state.story.ids") == tell(speaking)
 
 
 def drop(browser, files):
@@ -454,29 +477,16 @@ def test_it_is_one_file_that_opens_from_disk(browser, tmp_path, told):
     tool = ROOT / "tools" / "inline_page.py"
     subprocess.run([sys.executable, tool, file], check=True)
     browser.open(file.as_uri())
-    browser.wait("document.getElementById('status').textContent.includes('ended')")
+    browser.wait("document.querySelectorAll('.token').length > 40")
     _, tokenizer = mb.load()
-    assert text_of(browser, "#story").removesuffix(" ■") == tokenizer.decode(told)
+    assert tokenizer.decode(told).startswith(text_of(browser, "#story"))
 
 
 def test_it_opens_in_the_repository_with_any_server(browser, told):
     with make_server({"": ROOT}, 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_address[1]
-        visit(browser, f"http://127.0.0.1:{port}/ports/js/index.html")
-        assert browser.run("page().state.story.ids") == told
+        visit(browser, f"http://127.0.0.1:{port}/ports/js/index.html", SOME)
+        ids = browser.run("page().state.story.ids")
+        assert ids == told[: len(ids)]
         server.shutdown()
-
-
-def test_each_view_links_to_what_is_there(page):
-    links = page.run(
-        "[...document.querySelectorAll('.links')].map((p) => "
-        "[...p.querySelectorAll('a')].map((a) => a.getAttribute('href'))"
-        ".concat(p.querySelector('code').textContent))"
-    )
-    assert len(links) == len(VIEWS)
-    source = (ROOT / "minibitnet" / "one_page.py").read_text()
-    for notebook, module, place, line in links:
-        for path in (notebook, module, place.partition("#")[0]):
-            assert (ROOT / path.removeprefix("source/")).is_file(), path
-        assert source.count(line) == 1, line

@@ -12,7 +12,7 @@ export const text = `Each of these is a mistake that a real port of such a model
   some fluently, and only the arrays tell: the first one that is not right says where to look.`;
 export const links = { notebook: "notebooks/17_stages.py", module: "minibitnet/golden/zoo/__init__.py", line: "acc = stage(output + \".acc\"" };
 
-const LENGTH = 60; // tokens
+const LENGTH = 50; // tokens
 
 let select, diff, go, told, verdict, lights;
 
