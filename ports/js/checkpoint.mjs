@@ -81,7 +81,35 @@ export function load(files) { // the bytes of each file by its name -> config an
     if (name.endsWith("weight_scale")) checkScale(widen({ dtype, data })[0]);
     if (dtype === "U8") checkPacked(data, shape[0], 4 * shape[0]);
   }
+  checkShapes(config, weights);
   return { config, weights };
+}
+
+function checkShapes(config, weights) { // every array that the model needs, of its size, and no other
+  const D = config.hidden_size, F = config.intermediate_size, V = config.vocab_size;
+  const d = config.head_dim ?? D / config.num_attention_heads, Hd = config.num_attention_heads * d, Gd = config.num_key_value_heads * d;
+  const needed = { "model.embed_tokens.weight": [V, D], "model.norm.weight": [D] }, allowed = { "lm_head.weight": [V, D] };
+  const matrices = { // M and N
+    "self_attn.q_proj": [Hd, D], "self_attn.k_proj": [Gd, D], "self_attn.v_proj": [Gd, D], "self_attn.o_proj": [D, Hd],
+    "mlp.gate_proj": [F, D], "mlp.up_proj": [F, D], "mlp.down_proj": [D, F],
+  };
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    const prefix = `model.layers.${layer}.`;
+    for (const [name, [M, N]] of Object.entries(matrices)) {
+      const packed = weights[`${prefix}${name}.weight`]?.dtype === "U8";
+      needed[`${prefix}${name}.weight`] = packed ? [Math.ceil(M / 4), N] : [M, N];
+      if (packed) needed[`${prefix}${name}.weight_scale`] = [1];
+    }
+    for (const name of ["input_layernorm", "post_attention_layernorm"]) needed[`${prefix}${name}.weight`] = [D];
+    Object.assign(allowed, { [`${prefix}self_attn.attn_sub_norm.weight`]: [Hd], [`${prefix}mlp.ffn_sub_norm.weight`]: [F] });
+  }
+  const sizes = { ...needed, ...allowed };
+  for (const name of Object.keys(needed)) expect(name in weights, name, "no such array");
+  for (const [name, { dtype, shape }] of Object.entries(weights)) {
+    expect(name in sizes, "no such array", name);
+    expect((shape.length ? shape : [1]).join() === sizes[name].join(), `${name}: ${sizes[name].join(" x ")}`, shape);
+    expect(dtype !== "U8" || /_proj\.weight$/.test(name), `${name}: numbers with a fraction`, dtype);
+  }
 }
 
 export function checkPacked(packed, rows, M) {

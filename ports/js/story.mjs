@@ -6,7 +6,7 @@ import { h, visible } from "./views/draw.mjs";
 
 const LONGEST = 300; // tokens of a story
 const LOOK = 7; // which of the written tokens is looked at, if nobody chose another
-let numbers = 0;
+let numbers = 0, tellings = 0;
 
 export const beginning = () => document.getElementById("beginning").value;
 
@@ -64,7 +64,7 @@ const SAID = {
 
 async function tell(question) {
   const list = document.getElementById("story"), status = document.getElementById("status"), began = performance.now();
-  const older = state.story;
+  const older = state.story, mine = ++tellings;
   let first = null;
   document.body.classList.add("writing");
   const show = (token, i, prompt, story) => {
@@ -72,6 +72,7 @@ async function tell(question) {
       list.replaceChildren();
       change({ story, at: null, stages: null });
     }
+    if (state.story !== story) return; // another one has begun
     const word = wordOf(token, i, prompt);
     Object.assign(word, { id: `token-${i}`, onclick: () => lookAt(i) });
     word.setAttribute("role", i ? "option" : "presentation");
@@ -95,7 +96,7 @@ async function tell(question) {
     status.textContent = error.message;
     if (state.story === older) change({});
   } finally {
-    document.body.classList.remove("writing");
+    if (mine === tellings) document.body.classList.remove("writing");
   }
 }
 

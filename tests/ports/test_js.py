@@ -131,3 +131,23 @@ def test_a_mistake_is_one_line(words, message):
     status, written, line = run_js(*words)
     assert (status, written, line.count("\n")) == (1, "", 1)
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("intermediate_size", 692, "gate_proj.weight: 173 x 256, found [172,256]"),
+        ("num_hidden_layers", 7, "expected model.layers.6."),
+        ("num_hidden_layers", 5, 'found "model.layers.5.'),
+    ],
+)
+def test_arrays_that_are_not_those_of_the_config_are_refused(
+    tmp_path, key, value, message
+):
+    place = tmp_path / "model"
+    shutil.copytree(BUILT_IN, place)
+    config = json.loads((place / "config.json").read_text(encoding="utf-8"))
+    (place / "config.json").write_text(json.dumps(config | {key: value}))
+    status, written, line = run_js(place, "Once upon a time")
+    assert (status, written, line.count("\n")) == (1, "", 1)
+    assert message in line

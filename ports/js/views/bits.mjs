@@ -29,7 +29,8 @@ async function run() {
     fill(list, ...BITS.map((bits, i) => h("div", {}, h("h3", {}, `${bits} bits`, h("span", {}, `${2 ** bits - 1} values`)), boxes[i])));
     let first = null;
     for (const [i, bits] of BITS.entries()) {
-      const { tokens } = await write({ text, n: LENGTH, port: { bits } }, reader(boxes[i]));
+      const { tokens, status } = await write({ text, n: LENGTH, port: { bits } }, reader(boxes[i]));
+      if (status === "stopped") return; // another story is being written
       first ??= tokens;
       const parted = tokens.findIndex(({ id }, at) => id !== first[at]?.id);
       boxes[i].children[parted]?.classList.add("parted");

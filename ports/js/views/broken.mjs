@@ -47,8 +47,11 @@ async function run() {
     told.replaceChildren(right.parentNode, wrong.parentNode);
     verdict.textContent = "The wrong model is being made …";
     fill(lights);
-    await write({ text, n: LENGTH }, reader(right));
-    const story = await write({ text, n: LENGTH, port: { source } }, reader(wrong));
+    let story;
+    for (const [port, words] of [[{}, right], [{ source }, wrong]]) {
+      story = await write({ text, n: LENGTH, port }, reader(words));
+      if (story.status === "stopped") return (verdict.textContent = "Stopped: another story is being written.");
+    }
     verdict.textContent = "Looking for the first array that is not right …";
     const { ids, prompt } = story, found = await ask("compare", { source, ids, prompt });
     state.broken = { name, found, right: right.textContent, wrong: wrong.textContent };

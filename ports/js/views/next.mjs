@@ -38,6 +38,7 @@ export function candidates() { // -> the most likely tokens: id, probability bef
 
 export async function update() {
   const { best, after } = candidates(), chosen = state.story.tokens[state.at], texts = await spell(best.map(({ id }) => id));
+  if (!state.stages) return; // another story has begun
   const possible = after ? after.reduce((n, p) => n + (p > 0), 0) : 1;
   fill(sentence, "After “", h("span", { className: "context" }, endOf(state.story.tokens.slice(1, state.at))), "” came ",
     h("b", {}, `“${visible(chosen?.text ?? "")}”`), `. With these settings ${possible === 1 ? "one token" : `${possible} tokens`} could come.`);
