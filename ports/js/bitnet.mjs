@@ -81,35 +81,29 @@ export function masks(codes, M, N) { // the definition: add where the weight is 
 const GROUP = 5, SUMS = 3 ** GROUP; // five weights are one of 243 numbers, which fit in a byte
 
 export function tables(codes, M, N) { // the same, faster: all sums that five columns can give, then one of them a row
-  const groups = Math.ceil(N / GROUP), index = new Uint8Array(M * groups);
-  for (let m = 0; m < M; m++)
-    for (let g = 0; g < groups; g++) {
-      let digits = 0;
-      for (let n = (g + 1) * GROUP - 1; n >= g * GROUP; n--) digits = 3 * digits + 1 + (n < N ? codes[m * N + n] : 0); // beyond N: 0
-      index[m * groups + g] = digits;
-    }
+  const groups = Math.ceil(N / GROUP), index = new Uint8Array(groups * M), sums = new Int32Array(SUMS);
+  for (let g = 0; g < groups; g++)
+    for (let m = 0; m < M; m++)
+      for (let n = (g + 1) * GROUP - 1; n >= g * GROUP; n--) { // columns beyond N have weight 0
+        const w = n < N ? codes[m * N + n] : 0;
+        index[g * M + m] = 3 * index[g * M + m] + w + 1;
+      }
   return (x, T) => {
-    const acc = new Int32Array(T * M), sums = new Int32Array(groups * SUMS);
-    for (let t = 0; t < T; t++) {
+    const acc = new Int32Array(T * M);
+    for (let t = 0; t < T; t++)
       for (let g = 0; g < groups; g++) {
-        const first = g * SUMS;
-        sums[first] = 0;
+        sums[0] = 0;
         for (let j = 0, size = 1; j < GROUP; j++, size *= 3) {
           const n = g * GROUP + j, value = n < N ? x[t * N + n] : 0;
           for (let i = 0; i < size; i++) {
-            const sum = sums[first + i];
-            sums[first + i] = sum - value; // digit 0: the weight is -1
-            sums[first + size + i] = sum;
-            sums[first + 2 * size + i] = sum + value;
+            const sum = sums[i];
+            sums[i] = sum - value; // digit 0: the weight is -1
+            sums[size + i] = sum;
+            sums[2 * size + i] = sum + value;
           }
         }
+        for (let m = 0; m < M; m++) acc[t * M + m] += sums[index[g * M + m]];
       }
-      for (let m = 0; m < M; m++) {
-        let sum = 0;
-        for (let g = 0, i = m * groups; g < groups; g++) sum += sums[g * SUMS + index[i + g]];
-        acc[t * M + m] = sum;
-      }
-    }
     return acc;
   };
 }

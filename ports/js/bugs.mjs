@@ -39,7 +39,7 @@ export const BUGS = {
     "((packed[r * N + n] >> shift) & 3) - 1;", "[0, 1, -1, 0][(packed[r * N + n] >> shift) & 3];",
     "q.acc", "Nonsense, and norms that grow from layer to layer."),
   "int16-sums": bug(
-    "acc[t * M + m] = sum;", "acc[t * M + m] = (sum << 16) >> 16;",
+    "acc[t * M + m] += sums[index[g * M + m]];", "acc[t * M + m] = ((acc[t * M + m] + sums[index[g * M + m]]) << 16) >> 16;",
     "q.acc", "Right for small models; garbage where a sum leaves 16 bits."),
   "position-restarts": bug(
     "(_, t) => start + t);", "(_, t) => t);",

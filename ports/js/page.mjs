@@ -61,6 +61,7 @@ async function open(files) {
   const status = get("status");
   try {
     const model = await ask("load", { files });
+    state.loaded = performance.now(); // since the page was asked for
     change({ model: { ...model, number: (state.model?.number ?? 0) + 1 }, layer: 0, place: null, matrix: "q", row: 0, column: 0, head: 0, story: null, at: null, stages: null });
     get("facts").textContent = `${count(model.ternary)} weights of −1, 0 or +1 · ${model.L} blocks · ${(model.bytes / 1e6).toFixed(1)} MB · all of it computed in this page`;
     await begin();

@@ -136,7 +136,7 @@ def test_a_mistake_is_one_line(words, message):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("intermediate_size", 692, "gate_proj.weight: 173 x 256, found [172,256]"),
+        ("intermediate_size", 692, "ffn_sub_norm.weight: 692, found [688]"),
         ("num_hidden_layers", 7, "expected model.layers.6."),
         ("num_hidden_layers", 5, 'found "model.layers.5.'),
     ],
