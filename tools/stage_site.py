@@ -26,6 +26,7 @@ TEXTS = (
     "notebooks/solutions/README.md",
     "ports/README.md",
     "ports/c/README.md",
+    "ports/js/README.md",
     "vectors/v1/README.md",
 )
 # Their functions say little without their code.
