@@ -68,6 +68,8 @@ def folders_of_page(model: Path) -> dict[str, Path]:
 
 def check_model(directory: Path) -> None:
     """Refuse what the page could not show."""
+    if not directory.is_dir():
+        raise CheckpointError(f"{directory}: expected a directory with a checkpoint")
     open_checkpoint(directory)
     if not (directory / "tokenizer.json").is_file():
         raise CheckpointError(f"{directory}: expected a tokenizer.json, found none")

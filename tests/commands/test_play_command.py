@@ -84,6 +84,9 @@ def test_a_model_that_the_page_cannot_show_is_refused(run, tmp_path, monkeypatch
     status, out, err = run("play", "--model", tmp_path)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "config.json" in err
+    status, _, err = run("play", "--model", tmp_path / "model.gguf")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "model.gguf: expected a directory" in err
     for name in ("config.json", "model.safetensors"):
         shutil.copy(BUILT_IN / name, tmp_path)
     status, _, err = run("play", "--model", tmp_path)

@@ -395,6 +395,10 @@ def test_the_tour_has_ten_steps_and_goes_by_keyboard(page):
     assert page.run(hidden) is True
 
 
+OUTSIDE = """
+[...document.querySelectorAll("header *, form *, #view section:not([hidden]) *")]
+  .filter((e) => e.getBoundingClientRect().right > innerWidth).map((e) => e.outerHTML)
+"""
 NAMELESS = """
 [...document.querySelectorAll("button, input, select, textarea, a, [role]")]
   .filter((e) => e.getAttribute("role") !== "presentation" && !(e.ariaLabel
@@ -413,6 +417,7 @@ def test_nothing_is_cut_off_and_all_has_a_name(page, width):
             show(page, view)
             wide = page.run("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, (view, width)
+            assert page.run(OUTSIDE) == [], view
             assert page.run(NAMELESS) == [], view
     page.size(1400)
 
