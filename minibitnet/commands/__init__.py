@@ -6,6 +6,7 @@ library.
 In this order
     `generate`  continue a text
     `chat`      talk with a model
+    `play`      a small model at work, in a browser
     `inspect`   what a checkpoint holds, and where its bytes go
     `detect`    how the weights in a file are packed
     `download`  fetch a model from the hub

@@ -10,4 +10,5 @@ In this order
     `published`     what is published about 2B4T
     `hub`           a model's files from the Hugging Face hub
     `progress`      a line or a bar, where something takes a while
+    `webfolder`     folders for a browser on this machine
 """
