@@ -208,9 +208,11 @@ def test_a_row_adds_up_to_what_the_trace_has(page, told, matrix, group, read):
     result = "document.querySelector('#view-linear .result')"
     page.wait(f"{result}.textContent.includes('{matrix}.acc[{ROW}]')")
     stages, block = trace_of(told, 29), mb.load()[0].layers[LAYER]
-    acc, y = (stages[f"layers.{LAYER}.{name}"][0] for name in (f"{matrix}.acc", matrix))
-    assert page.run(f"Number({result}.dataset.acc)") == acc[ROW]
-    assert page.run(f"Math.fround({result}.dataset.y)") == y[ROW]
+    right = [
+        stages[f"layers.{LAYER}.{name}"][0, ROW] for name in (f"{matrix}.acc", matrix)
+    ]
+    found = page.run(f"[{result}.dataset.acc, {result}.dataset.y].map(Math.fround)")
+    assert found == right
     part = block.mlp if group == "down_proj" else block.self_attn
     packed = getattr(part, group).packed[0]
     weights = unpack(packed)[ROW]
@@ -218,6 +220,8 @@ def test_a_row_adds_up_to_what_the_trace_has(page, told, matrix, group, read):
     assert texts_of(page, ".total span") == totals(weights, x)
     so_far = int(x[: COLUMN + 1] @ weights[: COLUMN + 1])
     assert text_of(page, "#view-linear .sentence").endswith(f"= {shown(so_far)}")
+    now = [{1: "+1", -1: "−1", 0: "0"}[weights[COLUMN]], shown(x[COLUMN])]
+    assert texts_of(page, ".ledger .now") == [*now, shown(so_far)]
     [byte] = texts_of(page, "#view-linear .byte", "dataset.value")
     assert int(byte) == packed[ROW % len(packed), COLUMN]
 

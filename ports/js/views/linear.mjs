@@ -14,7 +14,7 @@ export const links = {
 
 export const INPUTS = { q: "attn_in", k: "attn_in", v: "attn_in", o: "attn_out", gate: "ffn_in", up: "ffn_in", down: "ffn_out" };
 
-let matrices, layers, picture, mark, rowInput, columns, strips, sentence, totals, result, byte, shown = {}, timer = null;
+let matrices, layers, picture, mark, rowInput, columns, strips, ledger, sentence, totals, result, byte, shown = {}, timer = null;
 
 export function create(root) {
   matrices = choice("Matrix", Object.keys(INPUTS).map((name) => [name, name]), state.matrix, (matrix) => change({ matrix, row: 0, column: 0 }));
@@ -25,6 +25,7 @@ export function create(root) {
   rowInput = slider("Row", { min: 0, max: 1, step: 1, value: 0 }, (row) => change({ row }));
   strips = h("div", { className: "strips" });
   columns = slider("Column", { min: 0, max: 1, step: 1, value: 0 }, (column) => change({ column }));
+  ledger = h("table", { className: "ledger" });
   sentence = h("p", { className: "sentence", "aria-live": "polite" });
   totals = h("div", { className: "totals" });
   result = h("p", { className: "result" });
@@ -33,7 +34,7 @@ export function create(root) {
   root.append(
     h("div", { className: "controls" }, matrices, layers),
     h("div", { className: "picture" }, picture, mark), rowInput,
-    h("h3", {}, "The sum of this row"), strips, h("div", { className: "controls" }, columns, run), sentence, totals, result,
+    h("h3", {}, "The sum of this row"), strips, h("div", { className: "controls" }, columns, run), ledger, sentence, totals, result,
     h("h3", {}, "The byte that holds this weight"), byte);
 }
 
@@ -118,6 +119,7 @@ function drawRow({ M, N, codes, scale, row, column }) {
     const { left, right } = strips.querySelector("canvas").getBoundingClientRect();
     if (clientX >= left) change({ column: Math.min(N - 1, Math.floor(((clientX - left) / (right - left)) * N)) });
   };
+  drawLedger({ weights, xCodes, running, column });
   const w = weights[column], x = xCodes[column], sum = column ? running[column - 1] : 0;
   const signed = (x) => (x < 0 ? `(${count(x)})` : count(x));
   const does = { 1: `add: ${count(sum)} + ${signed(x)}`, "-1": `subtract: ${count(sum)} − ${signed(x)}`, 0: `skip: ${count(sum)}` }[w];
@@ -132,6 +134,15 @@ function drawRow({ M, N, codes, scale, row, column }) {
     h("br"), h("code", {}, `${state.matrix}[${row}]`), ` = ${count(acc)} · ${short(xScale)} · ${short(scale)} = `, h("b", {}, short(y)));
   Object.assign(result.dataset, { acc: running[N - 1], y });
   drawByte({ M, N, codes, row, column });
+}
+
+const WINDOW = 7; // columns that are written out
+
+function drawLedger({ weights, xCodes, running, column }) { // the sum as one would do it on paper
+  const from = Math.max(0, Math.min(column - 3, weights.length - WINDOW));
+  const line = (name, cell) => h("tr", {}, h("th", { scope: "row" }, name),
+    ...Array.from({ length: Math.min(WINDOW, weights.length) }, (_, i) => h("td", { className: from + i === column ? "now" : "" }, cell(from + i))));
+  fill(ledger, line("weight", (n) => weight(weights[n])), line("code", (n) => count(xCodes[n])), line("sum so far", (n) => count(running[n])));
 }
 
 export const weight = (w) => h("b", { className: `weight w${w + 1}` }, { 1: "+1", "-1": "−1", 0: "0" }[w]);
