@@ -203,10 +203,8 @@ ROWS = [("q", "qkv_proj", "attn_in"), ("down", "down_proj", "ffn_out")]
 def test_a_row_adds_up_to_what_the_trace_has(page, told, matrix, group, read):
     look(page, 30)
     show(page, "linear")
-    news = f"layer: {LAYER}, matrix: '{matrix}', row: {ROW}, column: {COLUMN}"
-    page.run(f"page().change({{ {news} }})")
+    show_row(page, matrix)
     result = "document.querySelector('#view-linear .result')"
-    page.wait(f"{result}.textContent.includes('{matrix}.acc[{ROW}]')")
     stages, block = trace_of(told, 29), mb.load()[0].layers[LAYER]
     right = [
         stages[f"layers.{LAYER}.{name}"][0, ROW] for name in (f"{matrix}.acc", matrix)
@@ -224,6 +222,15 @@ def test_a_row_adds_up_to_what_the_trace_has(page, told, matrix, group, read):
     assert texts_of(page, ".ledger .now") == [*now, shown(so_far)]
     [byte] = texts_of(page, "#view-linear .byte", "dataset.value")
     assert int(byte) == packed[ROW % len(packed), COLUMN]
+
+
+def show_row(page, matrix):
+    news = f"layer: {LAYER}, matrix: '{matrix}', row: {ROW}, column: {COLUMN}"
+    page.run(f"page().change({{ {news} }})")
+    page.wait(
+        "document.querySelector('#view-linear .result').textContent"
+        f".includes('{matrix}.acc[{ROW}]')"
+    )
 
 
 def totals(weights, x):
