@@ -90,9 +90,9 @@ def generate(
         How likely a token must be to be drawn, as a share of the most likely one.
     repetition_penalty : float
         What makes tokens of the prompt and of what was written less likely, greedy or
-        not; 1 does nothing. Of a text in the cache the tokens are not known here. It may
-        lift a logit that could not win and so was summed in float32; the contract does
-        not hold for such a text.
+        not; 1 does nothing. Of a text in the cache the tokens are not known here. It
+        may lift a logit that could not win, and so was summed in float32; the contract
+        does not hold for such a text.
 
     Returns
     -------
