@@ -84,7 +84,8 @@ class Report:
 
     def state(self, level: str) -> str:
         """What a level is, looked at alone, in the operations that were attempted."""
-        attempted = [o for o in self.outcomes if o.operation in self.attempted]
+        operations = self.attempted
+        attempted = [o for o in self.outcomes if o.operation in operations]
         if level == "shapes":
             answered = [o for o in attempted if o.status != "missing"]
             states = ["failed" if o.wrong_shape else "passed" for o in answered]

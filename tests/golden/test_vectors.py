@@ -25,7 +25,6 @@ from minibitnet import (
 )
 from minibitnet.checkpoint import fromgguf
 from minibitnet.feedforward import ACTIVATIONS
-from minibitnet.files.gguf import GGUFTensor
 from minibitnet.formats import LAYOUTS
 from minibitnet.golden.conform import conform
 from minibitnet.golden.operations import OPERATIONS, REFERENCE, answer
@@ -175,9 +174,8 @@ def greedy(logits):
 
 
 def unpack_gguf(data, type, M, N):
-    tensor = GGUFTensor(Path("m.gguf"), "blk.0.attn_q.weight", type, (M, N), data)
-    codes, scale = fromgguf.unpack(tensor, M, N)
-    return codes, scale.reshape(1)
+    packed = fromgguf.pack_again(data, M, N, type)
+    return packing.unpack(packed, M), fromgguf.scale_of(data, M, N, type)
 
 
 def pack_gguf(codes, scale, type, M, N):
