@@ -18,8 +18,8 @@ With u = code + 1, which is what a byte stores (0, 1 or 2)::
 
     acc = sum of u * x_codes  -  sum of x_codes
 
-While it is summed up, a number is at most ``384 * N`` in magnitude, 128 from the second
-sum and 256 from the first: an int32 holds it up to N = 5,592,405.
+The second sum is subtracted first. So whatever was added so far, each column has given
+x, 0 or -x, and no number is larger than those that a row of codes can ask for.
 
 Processors with VNNI multiply 64 unsigned bytes by 64 signed ones in one instruction and
 add up the products as int32. For others the numbers are 16 bits; the file says which.
@@ -43,6 +43,7 @@ are stored one too large would give 23.
 (15, 23)
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import pairwise
@@ -61,6 +62,7 @@ from minibitnet.matmul import Multiply
 from minibitnet.packing import CODES_PER_BYTE
 
 SOURCE = Path(__file__).with_name("ternary.c")
+ACTIVATIONS = {1: np.int8, 2: np.int16}  # by their bytes
 LINE = 64  # bytes: numbers that are read at once should not lie across two lines
 WORTH = 2**23  # multiplications that are worth a thread
 HEAD_WORTH = 2**20  # weights of the head that are
@@ -121,11 +123,16 @@ def load_code() -> Code:
     from minibitnet.kernels.compiler import load_library
 
     library = load_library(SOURCE)
-    for function, counts in ((library.ternary, 5), (library.head, 3)):
+    try:
+        size = c_int.in_dll(library, "activation_bytes").value
+        ternary, head, activation = library.ternary, library.head, ACTIVATIONS[size]
+    except (AttributeError, KeyError, ValueError):  # made by what is no compiler of C
+        what = f"the functions of {SOURCE.name}"
+        raise ValueError(f"expected a library with {what}, found another") from None
+    for function, counts in ((ternary, 5), (head, 3)):
         function.argtypes = [*3 * [c_void_p], *counts * [c_int64]]
         function.restype = None
-    size = c_int.in_dll(library, "activation_bytes").value
-    return Code(library.ternary, library.head, f"i{size}")
+    return Code(ternary, head, activation)
 
 
 def c_matmul(code: Code, x_codes: I8, packed: Sequence[U8]) -> list[I32]:
@@ -185,8 +192,12 @@ def address(array: NDArray[Any]) -> int:
 def is_right(code: Code) -> bool:
     """Whether the functions compute what masks and the head in NumPy do.
 
-    Odd shapes, the largest sums there are, and rows in parts, as threads take them.
+    Odd shapes, the largest sums there are, and rows in parts, as threads take them. And
+    whether the processor still tells the smallest numbers from zero: a library may have
+    changed that for the whole program when it was loaded (see `compiler`).
     """
+    if not sys.float_info.min / 2 > 0:
+        return False
     rng = np.random.default_rng(0)
     for T, R, N in ((1, 1, 1), (3, 5, 9000), (6, 2, 77)):
         x_codes = rng.integers(-128, 128, (T, N), np.int8)

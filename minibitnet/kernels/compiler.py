@@ -23,7 +23,8 @@ finds half of it.
 The command is ``$CC``, or ``cc``, with the options below. ``-march=native`` allows the
 instructions of this very processor (some compilers call that ``-mcpu``);
 ``-ffp-contract=off`` forbids to join a product and a sum, which would leave a rounding
-out.
+out. ``-ffast-math`` in ``$CC`` is taken back: a library made with it has the processor
+round the smallest numbers to zero from then on, NumPy's too.
 
 References
 ----------
@@ -47,11 +48,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 TUNED = ("-march=native", "-mcpu=native", "-O3")  # the first that is understood
-OPTIONS = ["-O3", "-std=c11", "-ffp-contract=off", "-shared", "-fPIC"]
+EXACT = ["-ffp-contract=off", "-fno-fast-math", "-fno-unsafe-math-optimizations"]
+OPTIONS = ["-O3", "-std=c11", *EXACT, "-shared", "-fPIC"]
 PATIENCE = 60.0  # seconds
+MOST = 2**16  # blocks of 512 bytes (some shells: 1024) that a compiler may write
 OTHERS = "the other kernels need none"
 
 
@@ -61,18 +64,18 @@ def load_library(source: Path) -> ctypes.CDLL:
     Raises
     ------
     ValueError
-        If there is no compiler, or it cannot compile the file.
+        If there is no compiler, or what it makes of the file cannot be loaded.
     """
     text = source.read_bytes()
     command, macros = find_compiler()
     key = digest(text, *map(os.fsencode, command), macros)
-    with library_folder() as folder:
-        file = find_library(folder, key) or compile_text(text, command, folder, key)
-        try:
+    try:
+        with library_folder() as folder:
+            file = find_library(folder, key) or compile_text(text, command, folder, key)
             return ctypes.CDLL(str(file))
-        except OSError as error:  # a file system from which nothing may be run, say
-            problem = f"{command[0]}: cannot load its library: {error}"
-            raise ValueError(problem) from None
+    except OSError as error:  # a full disk, or one from which nothing may be run
+        problem = f"{command[0]}: cannot load its library: {error}"
+        raise ValueError(problem) from None
 
 
 def compiler_words() -> list[str]:
@@ -104,7 +107,8 @@ def find_compiler() -> tuple[list[str], bytes]:
         status, macros, said = run([*command, "-dM", "-E", "-x", "c", os.devnull])
         if status == 0:
             return command, macros
-    raise ValueError(f"expected a C compiler ({OTHERS}), found {first_line(said)}")
+    found = first_line(said) or f"a program that fails with status {status}"
+    raise ValueError(f"expected a C compiler ({OTHERS}), found {found}")
 
 
 def compile_text(text: bytes, command: Sequence[str], folder: Path, key: str) -> Path:
@@ -113,7 +117,7 @@ def compile_text(text: bytes, command: Sequence[str], folder: Path, key: str) ->
         made = Path(inside, "library")
         words = [*command, "-x", "c", "-", "-o", str(made)]
         status, _, said = run(words, text)
-        if status or not made.exists():
+        if status or not made.is_file():  # a pipe, say, would never end
             found = first_line(said) or "no library"
             raise ValueError(f"{command[0]}: expected a library, found {found}")
         file = folder / f"{key}-{digest(made.read_bytes())}.so"
@@ -124,7 +128,7 @@ def compile_text(text: bytes, command: Sequence[str], folder: Path, key: str) ->
 def find_library(folder: Path, key: str) -> Path | None:
     """The library of a key, if it is there and as it was written."""
     for file in folder.glob(f"{key}-*.so"):
-        if file.stem == f"{key}-{digest(file.read_bytes())}":
+        if file.is_file() and file.stem == f"{key}-{digest(file.read_bytes())}":
             return file
     return None
 
@@ -160,12 +164,25 @@ def make_private(folder: Path) -> bool:
 
 
 def run(words: Sequence[str], text: bytes = b"") -> tuple[int, bytes, bytes]:
-    """Run a program: its status, and what it wrote to either stream."""
+    """Run a program: its status, and what it wrote to either stream.
+
+    It gets neither more time nor more room in files, these two among them, than any
+    compiler needs.
+    """
+    limited = ["sh", "-c", f'ulimit -f {MOST}; exec "$@"', "sh", *words]
     try:
-        done = subprocess.run(words, input=text, capture_output=True, timeout=PATIENCE)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ValueError(f"{words[0]}: {error}") from None
-    return done.returncode, done.stdout, done.stderr
+        with TemporaryFile() as out, TemporaryFile() as err:
+            done = subprocess.run(
+                limited, input=text, stdout=out, stderr=err, timeout=PATIENCE
+            )
+            for stream in (out, err):
+                stream.seek(0)
+            return done.returncode, out.read(), err.read()
+    except subprocess.TimeoutExpired:
+        problem = f"expected an end within {PATIENCE} seconds, found none"
+    except OSError as error:
+        problem = str(error)
+    raise ValueError(f"{words[0]}: {problem}")
 
 
 def digest(*parts: bytes) -> str:

@@ -1,6 +1,9 @@
+import errno
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -199,7 +202,7 @@ def test_an_option_that_is_not_known_is_left_out(
     [
         ("no-such-compiler -x", "found no no-such-compiler "),
         ("'cc", "found no 'cc "),
-        ("false", "expected a C compiler"),
+        ("false", "expected a C compiler .*, found a program that fails with status 1"),
         ("true", "expected a library, found no library"),
         ("echo", "expected a library, found no library"),
     ],
@@ -214,7 +217,7 @@ def test_what_is_no_compiler_is_named(source, monkeypatch, named, found):
 def test_a_compiler_that_does_not_end_is_stopped(source, tmp_path, monkeypatch):
     program(tmp_path, "exec sleep 60", monkeypatch)
     monkeypatch.setattr(compiler, "PATIENCE", 0.1)
-    with pytest.raises(ValueError, match="timed out after 0.1 seconds"):
+    with pytest.raises(ValueError, match="an end within 0.1 seconds"):
         load_library(source)
 
 
@@ -240,6 +243,56 @@ def test_what_cannot_be_loaded_is_refused(source, tmp_path, monkeypatch):
     program(tmp_path, script, monkeypatch)
     with pytest.raises(ValueError, match="cannot load its library"):
         load_library(source)
+
+
+@pytest.mark.parametrize(
+    "made", ["mkdir", "mkfifo", "ln -s /dev/zero", "ln -s /no/such/place"]
+)
+def test_what_is_no_file_is_no_library(source, tmp_path, monkeypatch, folder, made):
+    make = f'[ "$last" = /dev/null ] || {made} "$last"'
+    program(tmp_path, f"for w; do last=$w; done\n{make}", monkeypatch)
+    with pytest.raises(ValueError, match="expected a library, found no library"):
+        load_library(source)
+    # nor is it one where a library was before
+    monkeypatch.delenv("CC")
+    load_library(source)
+    [file] = folder.iterdir()
+    file.unlink()
+    subprocess.run([*made.split(), file], check=True)
+    if made != "mkdir":
+        assert load_library(source).answer() == 42
+        return
+    with pytest.raises(ValueError, match="cannot load its library: .*directory"):
+        load_library(source)  # it is in the way; nothing is taken away
+
+
+def test_a_program_that_writes_without_end_is_stopped(source, tmp_path, monkeypatch):
+    for stream in (1, 2):
+        program(tmp_path, f"exec yes >&{stream}", monkeypatch)
+        with pytest.raises(ValueError, match="expected a C compiler .*, found"):
+            load_library(source)
+
+
+def test_a_full_disk_is_said_in_a_line(source, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "library")
+
+    monkeypatch.setattr(compiler.os, "replace", fail)
+    with pytest.raises(ValueError, match="cc: cannot load its library: .*No space"):
+        load_library(source)
+
+
+def test_a_program_that_cannot_be_started_is_said_in_a_line(source, monkeypatch):
+    monkeypatch.setattr(compiler, "TemporaryFile", lambda: open("/no/such/place"))
+    with pytest.raises(ValueError, match="cc: .*No such file"):
+        load_library(source)
+
+
+@pytest.mark.parametrize("option", ["-ffast-math", "-funsafe-math-optimizations"])
+def test_a_library_leaves_the_smallest_numbers_as_they_are(source, monkeypatch, option):
+    monkeypatch.setenv("CC", f"cc {option}")
+    load_library(source)
+    assert sys.float_info.min / 2 > 0
 
 
 def test_many_at_once_find_one_library(source):

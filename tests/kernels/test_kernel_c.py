@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from here import needs_compiler
@@ -194,6 +196,28 @@ def test_what_computes_something_else_is_refused(monkeypatch):
         monkeypatch.setattr(c, "load_code", lambda change=change: spoilt(change))
         with pytest.raises(ValueError, match="kernel c: expected the numbers of masks"):
             compiled.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "int nothing;",
+        "int activation_bytes = 1; void ternary(void) {}",
+        "int activation_bytes = 3; void ternary(void) {} void head(void) {}",
+    ],
+)
+def test_a_library_with_other_functions_is_refused(text, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(c, "SOURCE", tmp_path / "other.c")
+    c.SOURCE.write_text(text)
+    with pytest.raises(ValueError, match="kernel c: expected a library with the func"):
+        compiled.__wrapped__()
+
+
+def test_where_the_smallest_numbers_are_lost_it_is_refused(monkeypatch):
+    lost = SimpleNamespace(float_info=SimpleNamespace(min=0.0))
+    monkeypatch.setattr(c, "sys", lost)
+    assert not c.is_right(compiled())
 
 
 @pytest.fixture
