@@ -28,6 +28,13 @@ def test_side_by_side():
     ]
 
 
+def test_kernel_limits():
+    rows = run("kernel_limits.py", "--rounds", 1, "--tokens", 1, 5).splitlines()[2:]
+    assert len(rows) == 4 * 2 * 8
+    assert rows[0].startswith("| q, k, v | 1 | 10% | ")
+    assert [row.split(" | ")[6] for row in rows[:9:8]] == ["sparse", "sparse"]
+
+
 def test_draw_speed(tmp_path):
     pytest.importorskip("matplotlib")
     bench = [sys.executable, "-m", "minibitnet", "bench", "--json", "--rounds", "1"]

@@ -7,6 +7,7 @@ from minibitnet.checkpoint import load
 from minibitnet.commands.generate import parse_ids
 from minibitnet.commands.options import filled
 from minibitnet.commands.streams import print_json, visible
+from minibitnet.files.writing import new_file
 from minibitnet.golden.fingerprintfile import read_fingerprint, to_json
 from minibitnet.golden.fingerprints import choose_ids, fingerprint
 from minibitnet.golden.matching import match
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     model, tokenizer = load(args.model)
     text = to_json(fingerprint(model, *choose(args, model, tokenizer)))
     if args.out:
-        args.out.write_text(text, encoding="ascii", newline="\n")
+        with new_file(args.out) as part:
+            part.write_text(text, encoding="ascii", newline="\n")
         text = f"{visible(str(args.out))}\n"
     print(text, end="")
     return 0

@@ -31,6 +31,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 CONFIG_FILE = "config.json"
@@ -47,6 +48,21 @@ def new_directory(directory: Path) -> Iterator[Path]:
         expect_empty(directory)
         yield part
         place(part, directory)
+
+
+@contextmanager
+def new_file(file: Path) -> Iterator[Path]:
+    """A private file; what is written there becomes `file` at the end.
+
+    A ValueError if there is something in its place that is no file.
+    """
+    if file.exists() and not file.is_file():  # a pipe, say, or a device
+        raise ValueError(f"{file}: expected a file, found something else")
+    with TemporaryDirectory(dir=file.parent, prefix=UNFINISHED) as folder:
+        part = Path(folder, file.name)
+        yield part
+        save(part)
+        os.replace(part, file)
 
 
 @contextmanager
@@ -112,8 +128,7 @@ def place(part: Path, directory: Path) -> None:
     """Move all that is in a private directory into place, config.json last."""
     entries = _entries(part)
     for file in filter(Path.is_file, part.rglob("*")):
-        with file.open("rb+") as stream:  # on the disk, before others rely on it
-            os.fsync(stream.fileno())
+        save(file)
     if part / CONFIG_FILE in entries:
         (directory / CONFIG_FILE).unlink(missing_ok=True)
     for entry in entries:
@@ -121,6 +136,12 @@ def place(part: Path, directory: Path) -> None:
         if entry.is_dir() and target.is_dir():  # which cannot be replaced in one step
             os.replace(target, part / f"{entry.name}.old")
         os.replace(entry, target)
+
+
+def save(file: Path) -> None:
+    """Have a file on the disk, before others rely on it."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 def remove(entry: Path) -> None:

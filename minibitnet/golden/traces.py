@@ -35,7 +35,6 @@ Two tokens, the second read later: its row comes under the same name.
 """
 
 import math
-import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +47,7 @@ from numpy.typing import NDArray
 import minibitnet
 from minibitnet.arrays import I64
 from minibitnet.cache import KVCache
-from minibitnet.files.writing import new_directory, write_json
+from minibitnet.files.writing import new_directory, new_file, write_json
 from minibitnet.golden.names import CONTRACT
 from minibitnet.model import Model, check_ids, forward
 from minibitnet.stages import trace
@@ -135,18 +134,13 @@ def write_trace(
 
 def write_file(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write a stream or an .npz; it appears under its name when it is whole."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as stream:
-            if path.suffix == ".npz":
-                np.savez(stream, **arrays)  # type: ignore[arg-type]  # one is a bool
-            else:
-                for name, array in arrays.items():
-                    stream.write(f"{name} {array.dtype} {dims(array)}\n".encode())
-                    stream.write(array.data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with new_file(path) as part, part.open("wb") as stream:
+        if path.suffix == ".npz":
+            np.savez(stream, **arrays)  # type: ignore[arg-type]  # one is a bool
+            return
+        for name, array in arrays.items():
+            stream.write(f"{name} {array.dtype} {dims(array)}\n".encode())
+            stream.write(array.data)
 
 
 def check_rows(name: str, array: Array, T: int) -> Array:

@@ -2,15 +2,20 @@
 
 For many tokens BLAS is quickest, since unpacking a weight is shared by all of them. For
 one to three tokens the tables are. But behind squared ReLU most activations are zero,
-and then BLAS on the few columns that are used beats both. All return the same integers,
-so choosing changes nothing but the time.
+and then BLAS on the few columns that are used beats both: taking them out takes time,
+so for one token they must be fewer than for several, which share it. All return the
+same integers, so choosing changes nothing but the time.
+
+Notes
+-----
+Where the limits lie was measured (``python benchmarks/kernel_limits.py``).
 
 Examples
 --------
 >>> choose(T=256, used=2560, N=2560), choose(T=1, used=2560, N=2560)
 ('many', 'few')
->>> choose(T=1, used=600, N=6912)  # a sparse token
-'sparse'
+>>> choose(T=1, used=1100, N=6912), choose(T=16, used=3500, N=6912)  # many are zero
+('sparse', 'sparse')
 """
 
 from collections.abc import Sequence
@@ -23,14 +28,15 @@ from minibitnet.kernels.memory import let_go
 from minibitnet.matmul import Multiply
 
 FEW = 3  # tokens for which tables are quicker than BLAS
-SPARSE = 0.25  # fraction of columns up to which BLAS on those alone is quicker
+# Fraction of columns up to which BLAS on those alone is quicker: of 1, 2, 3 and more
+SPARSE = (0.2, 0.3, 0.4, 0.6)
 
 
 def choose(T: int, used: int, N: int) -> str:
     """How to multiply T tokens of which `used` of N columns are not all zero."""
-    if T > FEW:
-        return "many"
-    return "few" if used > SPARSE * N else "sparse"
+    if used <= SPARSE[min(T, len(SPARSE)) - 1] * N:
+        return "sparse"
+    return "few" if T <= FEW else "many"
 
 
 def prepare(packed: Sequence[U8], rows: Sequence[int]) -> Multiply:
@@ -43,7 +49,8 @@ def prepare(packed: Sequence[U8], rows: Sequence[int]) -> Multiply:
         if way == "few":
             return few(x_codes)
         if way == "sparse":
-            columns = [p[:, used] for p in packed]
+            # No index is out of range; "wrap" spares NumPy a check.
+            columns = [p.take(used, axis=1, mode="wrap") for p in packed]
             return blas.prepare(columns, rows)(x_codes[:, used])
         accs = many(x_codes)
         for p in packed:

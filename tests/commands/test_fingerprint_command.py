@@ -53,6 +53,8 @@ def test_the_built_in_model_has_one(run):
         (("--check", "none.json"), "none.json: No such file"),
         (("--check", str(BUILT_IN / "config.json")), "config.json: format: expected"),
         (("--out", "no/such/place.json"), "No such file"),
+        ((*IDS, "--out", "."), ".: expected a file, found something else"),
+        ((*IDS, "--out", "/dev/null"), "/dev/null: expected a file, found something"),
     ],
 )
 def test_mistakes_are_one_line(run, checkpoint, words, message):

@@ -8,9 +8,13 @@ from minibitnet.files.writing import (
     claim,
     expect_empty,
     new_directory,
+    new_file,
     place,
     remove,
 )
+
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 
 
 def names(directory):
@@ -25,6 +29,39 @@ def test_a_directory_has_no_file_before_all_are_there(tmp_path):
         assert names(directory) == [".unfinished"]
         assert part.stat().st_mode & 0o777 == 0o700
     assert names(directory) == ["config.json", "weights"]
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "file"
+    for old, new in (("", "first"), ("first", "second")):
+        with new_file(file) as part:
+            part.write_text(new)
+            assert (file.read_text() if old else "") == old
+            assert file.exists() == bool(old)
+        assert file.read_text() == new
+    with pytest.raises(RuntimeError), new_file(file) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert (file.read_text(), names(tmp_path)) == ("second", ["file"])
+
+
+@needs_pipes
+def test_a_pipe_or_a_device_is_no_place_for_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(os.devnull)
+    for name in ("pipe", "link", ""):
+        with pytest.raises(ValueError, match="expected a file, found something else"):
+            with new_file(tmp_path / name):
+                pytest.fail("something was written")
+    assert names(tmp_path) == ["link", "pipe"]
+
+
+def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with new_file(tmp_path / "link") as part:
+        part.write_text("new")
+    assert [(tmp_path / n).read_text() for n in ("file", "link")] == ["old", "new"]
 
 
 def test_the_config_comes_last_and_an_old_one_goes_first(tmp_path, monkeypatch):
