@@ -29,7 +29,7 @@ from minibitnet.matmul import Multiply
 
 FEW = 3  # tokens for which tables are quicker than BLAS
 # Fraction of columns up to which BLAS on those alone is quicker: of 1, 2, 3 and more
-SPARSE = (0.2, 0.3, 0.4, 0.6)
+SPARSE = (0.2, 0.3, 0.4, 0.7)
 
 
 def choose(T: int, used: int, N: int) -> str:
