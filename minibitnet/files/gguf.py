@@ -45,6 +45,7 @@ Value = TypeVar("Value")
 SUFFIX = ".gguf"
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)  # alike but for files of big-endian machines
+LARGEST = 2**25  # bytes before the arrays; tokenizers of 262,144 tokens have half of it
 ALIGNMENT = 32  # where general.alignment does not say
 STRING, ARRAY, BOOL = 8, 9, 7
 # The types of metadata that are one number, as struct and NumPy name them.
@@ -110,6 +111,8 @@ class Stream:
         """The next bytes."""
         if count > len(self.data) - self.at:
             raise ValueError(f"{count} bytes at byte {self.at}, where the file ends")
+        if count > LARGEST - self.at:
+            raise ValueError(f"more than {LARGEST} bytes before its arrays")
         self.at += count
         return self.data[self.at - count : self.at]
 
@@ -136,7 +139,7 @@ class Stream:
             return self.number(_letter(kind))
         kind, count = self.number("I"), self.number("Q")
         if kind == STRING:
-            if 8 * count > len(self.data):  # each has a length, at least
+            if 8 * count > min(LARGEST, len(self.data)):  # each has a length, at least
                 raise ValueError(f"{count} strings at byte {self.at}")
             return [self.string() for _ in range(count)]
         dtype = np.dtype(f"<{_letter(kind)}" if kind != BOOL else "?")

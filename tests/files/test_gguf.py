@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from shared import ROOT
 
-from minibitnet.files.gguf import nbytes, read_gguf
+from minibitnet.files.gguf import LARGEST, nbytes, read_gguf
 from minibitnet.files.ggufwriter import Spec, header, write_gguf
 from minibitnet.files.jsonfile import CheckpointError
 
@@ -163,6 +163,30 @@ def test_what_is_damaged_is_refused(tmp_path, content, message):
     finally:
         tracemalloc.stop()
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (entry(9, struct.pack("<IQ", 0, 10**9)), "bytes before its arrays"),
+        (entry(9, struct.pack("<IQ", 8, 10**7)), "10000000 strings"),
+        (entry(8, struct.pack("<Q", 10**9)), "bytes before its arrays"),
+        (entry(0, b"1", key=bytes(LARGEST)), "bytes before its arrays"),
+    ],
+    ids=["numbers", "strings", "a string", "a name"],
+)
+def test_more_metadata_than_any_model_has_is_not_read(tmp_path, value, message):
+    file = tmp_path / "m.gguf"
+    file.write_bytes(file_of([value]))
+    with file.open("rb+") as stream:
+        stream.truncate(2 * 10**9)  # of which the disk holds nothing
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=message):
+            read_gguf(file)
+        assert tracemalloc.get_traced_memory()[1] < 3 * LARGEST
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):
