@@ -138,7 +138,7 @@ def library_folder() -> Iterator[Path]:
     """The folder of the libraries; where that is not private, a temporary one."""
     try:
         folder = cache_folder()
-        private = make_private(folder)
+        private = folder.is_absolute() and make_private(folder)  # $HOME may be empty
     except (OSError, RuntimeError):  # it cannot be made; there is no home
         private = False
     if private:

@@ -156,7 +156,15 @@ def a_file_in_its_place(monkeypatch, tmp_path):
     (tmp_path / "cache").write_text("")
 
 
-@pytest.mark.parametrize("change", [no_home, a_file_in_its_place])
+def home_is_wherever_one_is(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "home", Path)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+
+
+@pytest.mark.parametrize(
+    "change", [no_home, a_file_in_its_place, home_is_wherever_one_is]
+)
 def test_without_a_folder_it_is_made_for_this_time(
     source, tmp_path, monkeypatch, change, compiled
 ):
