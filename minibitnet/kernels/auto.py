@@ -14,7 +14,7 @@ Examples
 --------
 >>> choose(T=256, used=2560, N=2560), choose(T=1, used=2560, N=2560)
 ('many', 'few')
->>> choose(T=1, used=1100, N=6912), choose(T=16, used=3500, N=6912)  # many are zero
+>>> choose(T=1, used=1100, N=6912), choose(T=16, used=3400, N=6912)  # many are zero
 ('sparse', 'sparse')
 """
 
@@ -29,7 +29,7 @@ from minibitnet.matmul import Multiply
 
 FEW = 3  # tokens for which tables are quicker than BLAS
 # Fraction of columns up to which BLAS on those alone is quicker: of 1, 2, 3 and more
-SPARSE = (0.2, 0.3, 0.4, 0.7)
+SPARSE = (0.2, 0.3, 0.4, 0.5)
 
 
 def choose(T: int, used: int, N: int) -> str:

@@ -116,8 +116,8 @@ def test_an_index_names_a_table_and_seven_weights():
     [
         *[(1, 0, "sparse"), (1, 200, "sparse"), (1, 201, "few"), (1, 1000, "few")],
         *[(2, 300, "sparse"), (2, 301, "few"), (3, 400, "sparse"), (3, 401, "few")],
-        *[(4, 0, "sparse"), (4, 700, "sparse"), (4, 701, "many"), (4, 1000, "many")],
-        *[(50, 700, "sparse"), (50, 701, "many")],
+        *[(4, 0, "sparse"), (4, 500, "sparse"), (4, 501, "many"), (4, 1000, "many")],
+        *[(50, 500, "sparse"), (50, 501, "many")],
     ],
 )
 def test_auto_chooses_by_tokens_and_columns_used(T, used, way, monkeypatch):
