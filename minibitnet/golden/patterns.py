@@ -35,7 +35,7 @@ Examples
 'the rows come in another order: 0, 2, 1'
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,26 @@ def patterns(pair: Pair, ties: NDArray[np.bool_] | None, heads: int) -> Iterator
     if len(np.unique(pair.a)) >= TELLING:
         yield name_order(pair)
     yield name_region(differs, heads)
+
+
+def name_mix_up(name: str, port: Array, right: Mapping[str, Array]) -> str:
+    """Of which other stage these are the very numbers; "" if of none.
+
+    A layer too early, or queries for keys: the array is right, its name is not.
+
+    Examples
+    --------
+    >>> right = {"q": np.arange(6).reshape(2, 3), "k": np.arange(6, 12).reshape(2, 3)}
+    >>> name_mix_up("q", right["k"], right)
+    'the right numbers of k'
+    """
+    if len(np.unique(port)) < TELLING:
+        return ""
+    for other, array in right.items():
+        alike = (array.dtype, array.shape) == (port.dtype, port.shape)
+        if other != name and alike and np.array_equal(array, port):
+            return f"the right numbers of {other}"
+    return ""
 
 
 def name_halved(a: F32, b: F64) -> str:
