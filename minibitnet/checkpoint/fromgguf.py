@@ -26,7 +26,7 @@ llama.cpp, gguf-py/gguf/constants.py and src/llama-model.cpp; `minibitnet.files.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -61,8 +61,11 @@ KEYS = {  # of the architecture, in the words of config.json
     "hidden_activation": "hidden_act",
 }
 HUB_NAMES = {gguf: hub for hub, gguf in NAMES.items()}
-# What must be said, since others would assume something else
-REQUIRED_KEYS = ("context_length", "attention.layer_norm_rms_epsilon", "rope.freq_base")
+# What nothing else in a file says, or others would assume otherwise
+REQUIRED_KEYS = (
+    *("context_length", "embedding_length", "block_count", "feed_forward_length"),
+    *("attention.head_count", "attention.layer_norm_rms_epsilon", "rope.freq_base"),
+)
 # Each a head's size; RoPE turns all of it, and keys and values have the same.
 HEAD_SIZES = ("rope.dimension_count", "attention.key_length", "attention.value_length")
 HARMLESS = {  # linear by a factor of 1 scales nothing; any other factor is refused
@@ -96,16 +99,11 @@ def as_packed(gguf: GGUF) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Warns
     -----
     CheckpointWarning
-        Which activation was assumed.
+        Which activation was assumed, and whether floats are made ternary.
     """
     content = config_content(gguf)
-    if (
-        f"{gguf.metadata['general.architecture']}.hidden_activation"
-        not in gguf.metadata
-    ):
-        act = {"relu2": "squared ReLU", "silu": "SiLU"}[content["hidden_act"]]
-        note = "does not say which activation it has; by its architecture it is"
-        warnings.warn(CheckpointWarning(f"{gguf.file} {note} {act}"), stacklevel=4)
+    for note in notes(gguf, content["hidden_act"]):
+        warnings.warn(CheckpointWarning(f"{gguf.file} {note}"), stacklevel=4)
     tensors = {}
     for tensor in gguf.tensors.values():
         for made in translate(tensor):
@@ -113,9 +111,28 @@ def as_packed(gguf: GGUF) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return content, tensors
 
 
+def notes(gguf: GGUF, activation: str) -> Iterator[str]:
+    """What is assumed of a file that does not say."""
+    if (
+        f"{gguf.metadata['general.architecture']}.hidden_activation"
+        not in gguf.metadata
+    ):
+        act = {"relu2": "squared ReLU", "silu": "SiLU"}[activation]
+        yield ("does not say which activation it has; by its architecture it is " + act)
+    names = (hub_name(t.name) for t in gguf.tensors.values() if t.type in STORED)
+    if any(name and is_ternary(name) for name in names):
+        yield (
+            "has matrices of floats; they are made ternary, as its architecture's are "
+            "(llama.cpp would compute with the floats)"
+        )
+
+
 def config_content(gguf: GGUF) -> dict[str, Any]:
     """What config.json would say."""
     metadata = Keys({k: plain(v) for k, v in gguf.metadata.items()}, str(gguf.file))
+    if (parts := metadata.get("split.count", 1)) != 1:
+        whole = "all of a model in one file (llama-gguf-split --merge makes it)"
+        metadata.fail("split.count", whole, f"a part of {parts}")
     arch = metadata.one_of("general.architecture", tuple(ACTIVATIONS))
     content = {
         "model_type": "bitnet",
@@ -123,12 +140,18 @@ def config_content(gguf: GGUF) -> dict[str, Any]:
         "quantization_config": {
             "quant_method": "bitnet",
             "linear_class": "autobitlinear",
+            "quantization_mode": "online",  # where they are floats, which `notes` says
         },
     }
     content |= own_keys(metadata, arch)
     for name in REQUIRED_KEYS:
         if KEYS[name] not in content:
             metadata.fail(f"{arch}.{name}", "a number", REQUIRED)
+    if "vocab_size" not in content:
+        expected = f"it or {arch}.vocab_size"
+        metadata.fail("tokenizer.ggml.tokens", expected, REQUIRED)
+    # "If not present, the model does not use GQA": ggml's docs/gguf.md
+    content.setdefault("num_key_value_heads", content["num_attention_heads"])
     ends = [metadata.get(f"tokenizer.ggml.{end}", None) for end in ENDS]
     content["eos_token_id"] = [end for end in ends if end is not None]
     return content

@@ -40,6 +40,7 @@ from minibitnet.text.tokenizerpage import tokenizer_page
 from minibitnet.tokenizer import Tokenizer, load_tokenizer
 
 PLACEHOLDER = "BITNETAssistant"  # in the converter's template
+NONE = "none"  # what a converter calls a model without a tokenizer
 LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")  # names of Llama 3's pattern
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # kinds of tokens
 BESIDE = (CONTROL, USER_DEFINED, UNUSED)  # the vocabulary
@@ -68,7 +69,7 @@ def tokenizer_directory(gguf: GGUF) -> Iterator[Path]:
     if PLACEHOLDER in str(gguf.metadata.get("tokenizer.chat_template")):
         note = "the chat template of 2B4T is used; the file's is a placeholder"
         warnings.warn(CheckpointWarning(f"{gguf.file}: {note}"), stacklevel=4)
-    has_one = "tokenizer.ggml.model" in gguf.metadata
+    has_one = gguf.metadata.get("tokenizer.ggml.model", NONE) != NONE
     pages = tokenizer_pages(gguf) if has_one else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, page in pages.items():

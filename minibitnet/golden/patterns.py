@@ -14,7 +14,7 @@ Tried in this order::
     almost 1: a factor for each row that last bits do not explain
     last bits: floats a few parts in a million of the row's largest apart
     wrapped or saturated at int8 or int16
-    sign, a constant factor, a factor for each row
+    zeros, sign, a constant factor, a factor for each row
     one too high or too low everywhere; integers one off; only at ties
     halves swapped, interleaved, pairs parted; transposed
     rows or columns in another order; shifted
@@ -99,6 +99,7 @@ def patterns(pair: Pair, ties: NDArray[np.bool_] | None, heads: int) -> Iterator
         yield name_narrow(pair.a, pair.b)
     if ties is not None and not (differs.reshape(ties.shape) & ~ties).any():
         yield "only at ties: halves are rounded otherwise than to the even one"
+    yield "" if pair.b.any() else "all zeros, as memory that nobody has written to"
     yield name_factor(pair)
     if not pair.real:
         yield name_off_by_one(pair.a, pair.b)

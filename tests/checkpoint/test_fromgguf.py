@@ -15,7 +15,7 @@ from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.files.gguf import read_gguf
 from minibitnet.files.ggufwriter import Spec, write_gguf
 from minibitnet.files.published import CONFIG
-from minibitnet.formats import LAYOUTS
+from minibitnet.formats import LAYOUTS, i2_s
 from minibitnet.packing import unpack
 from minibitnet.stories import BUILT_IN
 from minibitnet.weights import GGUF, is_ternary
@@ -202,7 +202,24 @@ REFUSED = {
         {f"{ARCH}.hidden_activation": "silu"},
         "relu2, as the rest",
     ),
-    "no size": ({f"{ARCH}.embedding_length": None}, "hidden_size: expected"),
+    "no size": (
+        {f"{ARCH}.embedding_length": None},
+        "b1.58.embedding_length: expected a number, found nothing",
+    ),
+    "no layers": ({f"{ARCH}.block_count": None}, "block_count: expected a number"),
+    "no heads": ({f"{ARCH}.attention.head_count": None}, "head_count: expected a num"),
+    "no vocabulary": (
+        {f"{ARCH}.vocab_size": None},
+        "ggml.tokens: expected it or bitnet-b1.58.vocab_size, found nothing",
+    ),
+    "a part": (
+        {"split.count": 3},
+        "split.count: expected all of a model in one file .*, found 'a part of 3'",
+    ),
+    "a part without metadata": (
+        {"split.count": 3, "general.architecture": None},
+        "split.count: expected all",
+    ),
     "another number of tokens": (
         {"tokenizer.ggml.tokens": ["a", "b"]},
         "vocab_size: expected 2, as the rest",
@@ -343,6 +360,7 @@ def test_a_tokenizer_that_puts_nothing_before_a_text(tmp_path):
 
 def test_tokenizers_that_are_not_read_here(tmp_path):
     assert read(tmp_path, {"general.name": "x"}) is None
+    assert read(tmp_path, {"tokenizer.ggml.model": "none"}) is None
     for change, message in (
         ({"tokenizer.ggml.model": "llama"}, "expected gpt2"),
         ({"tokenizer.ggml.pre": "falcon_e"}, "expected llama-bpe"),
@@ -358,6 +376,42 @@ def test_tokenizers_that_are_not_read_here(tmp_path):
     ):
         with pytest.raises(mb.CheckpointError, match=message):
             read(tmp_path, built_in_metadata(**change))
+
+
+def test_without_its_key_every_head_has_keys_of_its_own(tmp_path):
+    """As GGUF's specification has it: then the model does not use groups."""
+    directory = write_checkpoint(tmp_path / "d", WIDE | {"num_key_value_heads": 4})
+    config = open_checkpoint(directory).config
+    metadata = metadata_of(config)
+    del metadata[f"{ARCH}.attention.head_count_kv"]
+    file = write(tmp_path / "m.gguf", metadata, arrays_of(directory, "i2_s"))
+    assert load(file).config == config
+
+
+@pytest.mark.parametrize("kind", ["F32", "F16"])
+def test_matrices_of_floats_are_made_ternary_and_a_line_says_so(
+    tmp_path, directory, kind
+):
+    arrays = arrays_of(directory, "i2_s")
+    for name, (type_, shape, data) in arrays.items():
+        if type_ == "I2_S":
+            w_codes, w_scale = (
+                LAYOUTS["i2_s"].unpack(data, *shape),
+                i2_s.unpack_scale(data),
+            )
+            dtype = {"F32": np.float32, "F16": np.float16}[kind]
+            arrays[name] = kind, shape, (w_codes * w_scale).astype(dtype)
+    said = {f"{ARCH}.hidden_activation": "relu2"}
+    metadata = metadata_of(open_checkpoint(directory).config) | said
+    file = write(tmp_path / "m.gguf", metadata, arrays)
+    with pytest.warns(mb.CheckpointWarning) as notes:
+        model, _ = mb.load(file)
+    [note] = [str(note.message) for note in notes]
+    assert "m.gguf has matrices of floats; they are made ternary" in note
+    assert "config.json" not in note
+    found, right = mb.forward(model, IDS), mb.forward(mb.load(directory)[0], IDS)
+    if kind == "F32":
+        np.testing.assert_array_equal(found, right)
 
 
 def test_what_was_assumed_is_said(tmp_path, directory):
