@@ -1,8 +1,10 @@
 """The tokenizer in a GGUF file, as the two files that a directory has; and back.
 
-GGUF keeps a tokenizer as lists: the tokens by id, the kind of each, and the merges.
+GGUF keeps a tokenizer as lists: the tokens by id, the kind of each, and the merges or,
+in models with the tokenizer of Llama 2, the scores.
 Written out as tokenizer.json and tokenizer_config.json they are read as any tokenizer
-is. The other way there is one kind that can go, that of Llama 3 and 2B4T.
+is (scores by the tokenizers library alone). The other way there is one kind that can
+go, that of Llama 3 and 2B4T.
 
 Notes
 -----
@@ -21,6 +23,7 @@ template); llama.cpp, gguf-py/gguf/constants.py.
 """
 
 import json
+import math
 import tempfile
 import warnings
 from collections import Counter
@@ -35,6 +38,7 @@ from minibitnet.files.gguf import GGUF
 from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning, Keys
 from minibitnet.files.published import CHAT_TEMPLATE
 from minibitnet.text.chattemplate import read_if_there, read_names, read_template
+from minibitnet.text.piecespage import pieces_page
 from minibitnet.text.tokenizerfile import LETTERS, read_bpe
 from minibitnet.text.tokenizerpage import tokenizer_page
 from minibitnet.tokenizer import Tokenizer, load_tokenizer
@@ -42,7 +46,8 @@ from minibitnet.tokenizer import Tokenizer, load_tokenizer
 PLACEHOLDER = "BITNETAssistant"  # in the converter's template
 NONE = "none"  # what a converter calls a model without a tokenizer
 LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")  # names of Llama 3's pattern
-NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # kinds of tokens
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5  # kinds of tokens
+LONGEST_PIECE = 128  # letters; SentencePiece itself makes none of more than 16
 BESIDE = (CONTROL, USER_DEFINED, UNUSED)  # the vocabulary
 
 
@@ -85,17 +90,65 @@ def tokenizer_pages(gguf: GGUF) -> dict[str, dict[str, Any]]:
     """What tokenizer.json and tokenizer_config.json would hold."""
     metadata = {key: plain(value) for key, value in gguf.metadata.items()}
     keys = Keys(metadata, str(gguf.file))
-    keys.one_of("tokenizer.ggml.model", ("gpt2",))
-    keys.one_of("tokenizer.ggml.pre", LLAMA_3, LLAMA_3[0])
+    make = PAGES[keys.one_of("tokenizer.ggml.model", tuple(PAGES))]
     tokens, kinds = take_tokens(keys)
-    added = [i for i, kind in enumerate(kinds) if kind in (CONTROL, USER_DEFINED)]
-    page = tokenizer_page(
+    page = make(keys, tokens, kinds)
+    return {"tokenizer.json": page, "tokenizer_config.json": config_page(keys, tokens)}
+
+
+def merges_page(keys: Keys, tokens: list[str], kinds: list[int]) -> dict[str, Any]:
+    """The tokenizer.json of bytes and merges, as 2B4T has it."""
+    keys.one_of("tokenizer.ggml.pre", LLAMA_3, LLAMA_3[0])
+    return tokenizer_page(
         {tokens[i]: i for i, kind in enumerate(kinds) if kind not in BESIDE},
         take_texts(keys, "tokenizer.ggml.merges"),
-        [(i, tokens[i], kinds[i] == CONTROL) for i in added],
+        added_tokens(tokens, kinds, (CONTROL,)),
         find_bos(keys, tokens),
     )
-    return {"tokenizer.json": page, "tokenizer_config.json": config_page(keys, tokens)}
+
+
+def scores_page(keys: Keys, tokens: list[str], kinds: list[int]) -> dict[str, Any]:
+    """The tokenizer.json of pieces and scores, as 1bitLLM's models have it."""
+    keys.one_of("tokenizer.ggml.pre", ("default",), "default")
+    scores = keys.get("tokenizer.ggml.scores")
+    numbers = isinstance(scores, list) and all(map(is_finite, scores))
+    if not numbers or len(scores) != len(tokens):
+        keys.fail("tokenizer.ggml.scores", f"{len(tokens)} numbers", scores)
+    if len(longest := max(tokens, key=len, default="")) > LONGEST_PIECE:
+        expected = f"pieces of at most {LONGEST_PIECE} letters"
+        keys.fail("tokenizer.ggml.tokens", expected, longest)
+    unknown = take_id(keys, "unknown_token_id", tokens)
+    return pieces_page(
+        tokens,
+        {
+            token: score
+            for token, score, kind in zip(tokens, scores, kinds, strict=True)
+            if kind == NORMAL
+        },
+        added_tokens(tokens, kinds, (CONTROL, UNKNOWN)),
+        find_bos(keys, tokens),
+        None if unknown is None else tokens[unknown],
+        keys.flag("tokenizer.ggml.add_space_prefix") is not False,
+    )
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value is a float, and a number."""
+    return type(value) is float and math.isfinite(value)
+
+
+PAGES = {"gpt2": merges_page, "llama": scores_page}  # by tokenizer.ggml.model
+
+
+def added_tokens(
+    tokens: list[str], kinds: list[int], special: tuple[int, ...]
+) -> list[tuple[int, str, bool]]:
+    """The tokens that are found in a text before it is split, and which are special."""
+    return [
+        (i, tokens[i], kind in special)
+        for i, kind in enumerate(kinds)
+        if kind in (*special, USER_DEFINED)
+    ]
 
 
 def take_tokens(keys: Keys) -> tuple[list[str], list[int]]:

@@ -3,6 +3,7 @@
 import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -362,7 +363,7 @@ def test_tokenizers_that_are_not_read_here(tmp_path):
     assert read(tmp_path, {"general.name": "x"}) is None
     assert read(tmp_path, {"tokenizer.ggml.model": "none"}) is None
     for change, message in (
-        ({"tokenizer.ggml.model": "llama"}, "expected gpt2"),
+        ({"tokenizer.ggml.model": "t5"}, "expected gpt2 or llama"),
         ({"tokenizer.ggml.pre": "falcon_e"}, "expected llama-bpe"),
         ({"tokenizer.ggml.token_type": [1]}, "kinds"),
         ({"tokenizer.ggml.token_type": "1"}, "kinds"),
@@ -376,6 +377,62 @@ def test_tokenizers_that_are_not_read_here(tmp_path):
     ):
         with pytest.raises(mb.CheckpointError, match=message):
             read(tmp_path, built_in_metadata(**change))
+
+
+def pieces_metadata(**change):
+    page = json.loads(
+        (Path(__file__).parent.parent / "recorded/pieces.json").read_text()
+    )
+    metadata = {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": page["tokens"],
+        "tokenizer.ggml.scores": page["scores"],
+        "tokenizer.ggml.token_type": page["kinds"],
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+    } | change
+    return {key: value for key, value in metadata.items() if value is not None}
+
+
+def test_pieces_with_scores_are_a_tokenizer(tmp_path):
+    """That of Llama 2, which the models of the architecture `bitnet` have."""
+    page = json.loads(
+        (Path(__file__).parent.parent / "recorded/pieces.json").read_text()
+    )
+    tokenizer = read(tmp_path, pieces_metadata())
+    for text, ids, back in page["texts"]:
+        assert tokenizer.encode(text) == [1, *ids]
+        assert tokenizer.decode(ids) == back
+    assert tokenizer.encode("</s>", bos=False) == [2]
+    bare = {"tokenizer.ggml.add_space_prefix": False}
+    bare |= {
+        "tokenizer.ggml.add_bos_token": False,
+        "tokenizer.ggml.unknown_token_id": None,
+    }
+    tokenizer = read(tmp_path, pieces_metadata(**bare))
+    assert (tokenizer.bos_ids, tokenizer.decode(tokenizer.encode(" a"))) == ([], " a")
+    assert read(tmp_path, pieces_metadata(**{"tokenizer.ggml.pre": None})).bos_ids == [
+        1
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("pre", "llama-bpe", "pre: expected default, found 'llama-bpe'"),
+        ("scores", None, "scores: expected 400 numbers, found nothing"),
+        ("scores", [0.0], "scores: expected 400 numbers"),
+        ("scores", [float("nan")] * 400, "scores: expected 400 numbers"),
+        ("scores", "x", "scores: expected 400 numbers, found 'x'"),
+        ("tokens", [*map(str, range(399)), "a" * 200], "at most 128 letters"),
+        ("unknown_token_id", 400, "unknown_token_id: expected"),
+    ],
+)
+def test_pieces_that_are_not_sound_are_refused(tmp_path, key, value, message):
+    with pytest.raises(mb.CheckpointError, match=message):
+        read(tmp_path, pieces_metadata(**{f"tokenizer.ggml.{key}": value}))
 
 
 def test_without_its_key_every_head_has_keys_of_its_own(tmp_path):
