@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from minibitnet.arrays import F32, U8
 from minibitnet.bf16 import widen
 from minibitnet.checkpoint.configfile import parse_config
-from minibitnet.checkpoint.fromgguf import STORED, TERNARY, config_content, hub_name
+from minibitnet.checkpoint.fromgguf import STORED, TERNARY, hub_name
+from minibitnet.checkpoint.ggufkeys import config_content
 from minibitnet.checkpoint.open import LARGEST_CONFIG
 from minibitnet.config import Config
 from minibitnet.files.gguf import SUFFIX, read_gguf
