@@ -1,4 +1,4 @@
-"""Record what SentencePiece makes of some texts: tests/recorded/pieces.json.
+"""Record what SentencePiece makes of some texts: tests/pieces.json.
 
 It takes `pip install sentencepiece`. A small tokenizer of the kind of Llama 2 is
 trained on tests/story.txt, and its pieces, scores and kinds are written down as a GGUF
@@ -52,7 +52,7 @@ def main():
             for text in texts
         ],
     }
-    out = ROOT / "tests" / "recorded" / "pieces.json"
+    out = ROOT / "tests" / "pieces.json"
     out.write_text(json.dumps(page, ensure_ascii=True) + "\n")
 
 

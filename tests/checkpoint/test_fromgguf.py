@@ -380,9 +380,7 @@ def test_tokenizers_that_are_not_read_here(tmp_path):
 
 
 def pieces_metadata(**change):
-    page = json.loads(
-        (Path(__file__).parent.parent / "recorded/pieces.json").read_text()
-    )
+    page = json.loads((Path(__file__).parent.parent / "pieces.json").read_text())
     metadata = {
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.pre": "default",
@@ -398,9 +396,7 @@ def pieces_metadata(**change):
 
 def test_pieces_with_scores_are_a_tokenizer(tmp_path):
     """That of Llama 2, which the models of the architecture `bitnet` have."""
-    page = json.loads(
-        (Path(__file__).parent.parent / "recorded/pieces.json").read_text()
-    )
+    page = json.loads((Path(__file__).parent.parent / "pieces.json").read_text())
     tokenizer = read(tmp_path, pieces_metadata())
     for text, ids, back in page["texts"]:
         assert tokenizer.encode(text) == [1, *ids]

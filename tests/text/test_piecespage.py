@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minibitnet.text.piecespage import SPACE, find_merges, pieces_page
 
 tokenizers = pytest.importorskip("tokenizers")
-RECORDED = Path(__file__).parent.parent / "recorded" / "pieces.json"
+RECORDED = Path(__file__).parent.parent / "pieces.json"
 PAGE = json.loads((RECORDED).read_text())
 NORMAL = 1
 SCORES = {
