@@ -34,6 +34,7 @@ from typing import Any
 from minibitnet.checkpoint.ggufkeys import plain
 from minibitnet.files.gguf import GGUF
 from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning, Keys
+from minibitnet.files.published import CHAT_TEMPLATE
 from minibitnet.text.piecespage import pieces_page
 from minibitnet.text.tokenizerpage import tokenizer_page
 from minibitnet.tokenizer import Tokenizer, load_tokenizer
