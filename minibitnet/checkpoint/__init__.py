@@ -7,7 +7,8 @@ In this order
     `open`        the files of a directory
     `configkeys`  what config.json may say
     `configfile`  config.json, read and checked
-    `fromgguf`    a GGUF file in the words of a directory
+    `ggufkeys`    what a GGUF file says of a model, in the words of config.json
+    `fromgguf`    its tensors in the words of a directory
     `gguftokenizer`  and its tokenizer
     `take`        the arrays, taken one by one, each checked first
     `assemble`    which array goes where in the model
@@ -15,6 +16,7 @@ In this order
     `source`      a model taken array by array, to be written anew
     `forms`       what is written for each array
     `togguf`      numbers as the metadata of a GGUF file
+    `togguftokenizer`  and the tokenizer
     `convert`     from one form to another
     `synth`       a random checkpoint in the real layout
 

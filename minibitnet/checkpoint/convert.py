@@ -50,9 +50,9 @@ from minibitnet.checkpoint.forms import (
     master_entries,
     packed_entries,
 )
-from minibitnet.checkpoint.gguftokenizer import tokenizer_metadata
 from minibitnet.checkpoint.source import Source, opened
 from minibitnet.checkpoint.togguf import as_published, config_metadata
+from minibitnet.checkpoint.togguftokenizer import tokenizer_metadata
 from minibitnet.files import ggufwriter, tensorheader
 from minibitnet.files.gguf import SUFFIX, nbytes
 from minibitnet.files.hub import FILES

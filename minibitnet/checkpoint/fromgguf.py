@@ -6,40 +6,28 @@ loaded, checked and refused as any checkpoint is.
 
 Notes
 -----
-A file does not say which activation the model has. Its architecture does::
-
-    bitnet-b1.58, bitnet-25    squared ReLU: 2B4T
-    bitnet                     SiLU: the models of 1bitLLM
-
-(a runtime that goes by something else computes 2B4T wrongly and still writes fluently:
-microsoft/BitNet issue 588). The scale of a matrix multiplies. In I2_S it is the
-unrounded float32 of the converter, where the safetensors file has a bfloat16; in
-TQ1_0 and TQ2_0 it is a float16 in every block. So the same model from two kinds of
-file has scales that differ in the third digit, and integers that differ with them.
-
-Whatever of the architecture's own metadata is not understood is refused by name, as in
-config.json.
+The scale of a matrix multiplies. In I2_S it is the unrounded float32 of the converter,
+where the safetensors file has a bfloat16; in TQ1_0 and TQ2_0 it is a float16 in every
+block. So the same model from two kinds of file has scales that differ in the third
+digit, and integers that differ with them.
 
 References
 ----------
-llama.cpp, gguf-py/gguf/constants.py and src/llama-model.cpp; `minibitnet.files.gguf`.
+llama.cpp, gguf-py/gguf/constants.py; `minibitnet.checkpoint.ggufkeys` has what the file
+says of the model, `minibitnet.files.gguf` how it is laid out.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minibitnet.arrays import F16, F32, I8, U8
+from minibitnet.checkpoint.ggufkeys import config_content
 from minibitnet.files.gguf import GGUF, TAIL, GGUFTensor
-from minibitnet.files.jsonfile import (
-    REQUIRED,
-    CheckpointError,
-    CheckpointWarning,
-    Keys,
-)
+from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning
 from minibitnet.files.tensorfile import Tensor, mapped
 from minibitnet.formats import i2_s, real_blocks, tq1_0, tq2_0
 from minibitnet.kernels.memory import let_go
@@ -47,29 +35,7 @@ from minibitnet.packing import CODES_PER_BYTE, pack
 from minibitnet.weights import EMBEDDING, HEAD, is_ternary
 from minibitnet.weights import GGUF as NAMES
 
-ACTIVATIONS = {"bitnet-b1.58": "relu2", "bitnet-25": "relu2", "bitnet": "silu"}
-KEYS = {  # of the architecture, in the words of config.json
-    "vocab_size": "vocab_size",
-    "context_length": "max_position_embeddings",
-    "embedding_length": "hidden_size",
-    "block_count": "num_hidden_layers",
-    "feed_forward_length": "intermediate_size",
-    "attention.head_count": "num_attention_heads",
-    "attention.head_count_kv": "num_key_value_heads",
-    "attention.layer_norm_rms_epsilon": "rms_norm_eps",
-    "rope.freq_base": "rope_theta",
-    "hidden_activation": "hidden_act",
-}
 HUB_NAMES = {gguf: hub for hub, gguf in NAMES.items()}
-# What must be said, since others would assume something else
-REQUIRED_KEYS = ("context_length", "attention.layer_norm_rms_epsilon", "rope.freq_base")
-# Each a head's size; RoPE turns all of it, and keys and values have the same.
-HEAD_SIZES = ("rope.dimension_count", "attention.key_length", "attention.value_length")
-HARMLESS = {  # linear by a factor of 1 scales nothing; any other factor is refused
-    "rope.scaling.type": ("none", "linear"),
-    "rope.scaling.factor": (0.0, 1.0),
-}
-ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")  # of a text, a turn, a message
 STORED = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 WIDEN: dict[str, Callable[[U8, int, int, str], F32]] = {
     "Q8_0": lambda data, M, N, _: real_blocks.widen_q8_0(data, M, N),
@@ -96,16 +62,11 @@ def as_packed(gguf: GGUF) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Warns
     -----
     CheckpointWarning
-        Which activation was assumed.
+        Which activation was assumed, and whether floats are made ternary.
     """
     content = config_content(gguf)
-    if (
-        f"{gguf.metadata['general.architecture']}.hidden_activation"
-        not in gguf.metadata
-    ):
-        act = {"relu2": "squared ReLU", "silu": "SiLU"}[content["hidden_act"]]
-        note = "does not say which activation it has; by its architecture it is"
-        warnings.warn(CheckpointWarning(f"{gguf.file} {note} {act}"), stacklevel=4)
+    for note in notes(gguf, content["hidden_act"]):
+        warnings.warn(CheckpointWarning(f"{gguf.file} {note}"), stacklevel=4)
     tensors = {}
     for tensor in gguf.tensors.values():
         for made in translate(tensor):
@@ -113,52 +74,20 @@ def as_packed(gguf: GGUF) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return content, tensors
 
 
-def config_content(gguf: GGUF) -> dict[str, Any]:
-    """What config.json would say."""
-    metadata = Keys({k: plain(v) for k, v in gguf.metadata.items()}, str(gguf.file))
-    arch = metadata.one_of("general.architecture", tuple(ACTIVATIONS))
-    content = {
-        "model_type": "bitnet",
-        "tie_word_embeddings": f"{NAMES['lm_head']}.weight" not in gguf.tensors,
-        "quantization_config": {
-            "quant_method": "bitnet",
-            "linear_class": "autobitlinear",
-        },
-    }
-    content |= own_keys(metadata, arch)
-    for name in REQUIRED_KEYS:
-        if KEYS[name] not in content:
-            metadata.fail(f"{arch}.{name}", "a number", REQUIRED)
-    ends = [metadata.get(f"tokenizer.ggml.{end}", None) for end in ENDS]
-    content["eos_token_id"] = [end for end in ends if end is not None]
-    return content
-
-
-def expected_values(metadata: Keys, arch: str) -> dict[str, Any]:
-    """What other parts of a file say of what the architecture may say, too."""
-    tokens = metadata.get("tokenizer.ggml.tokens", None)
-    counted = {"vocab_size": len(tokens)} if isinstance(tokens, list) else {}
-    return {"hidden_act": ACTIVATIONS[arch], **counted}
-
-
-def own_keys(metadata: Keys, arch: str) -> dict[str, Any]:
-    """The architecture's own metadata in the words of config.json."""
-    content = expected_values(metadata, arch)
-    own = {k: v for k, v in metadata.content.items() if k.startswith(f"{arch}.")}
-    for key, value in own.items():
-        name = key.removeprefix(f"{arch}.")
-        word = "head_dim" if name in HEAD_SIZES else KEYS.get(name)
-        if word is None:
-            if value not in HARMLESS.get(name, ()):
-                metadata.fail(key, "no such key (not supported)", value)
-        elif content.setdefault(word, value) != value:
-            metadata.fail(key, f"{content[word]}, as the rest of the file says", value)
-    return content
-
-
-def plain(value: Any) -> Any:
-    """A value of metadata as JSON has it."""
-    return value.tolist() if isinstance(value, np.ndarray) else value
+def notes(gguf: GGUF, activation: str) -> Iterator[str]:
+    """What is assumed of a file that does not say."""
+    if (
+        f"{gguf.metadata['general.architecture']}.hidden_activation"
+        not in gguf.metadata
+    ):
+        act = {"relu2": "squared ReLU", "silu": "SiLU"}[activation]
+        yield ("does not say which activation it has; by its architecture it is " + act)
+    names = (hub_name(t.name) for t in gguf.tensors.values() if t.type in STORED)
+    if any(name and is_ternary(name) for name in names):
+        yield (
+            "has matrices of floats; they are made ternary, as its architecture's are "
+            "(llama.cpp would compute with the floats)"
+        )
 
 
 def translate(tensor: GGUFTensor) -> list[Tensor]:

@@ -1,8 +1,9 @@
-"""The tokenizer in a GGUF file, as the two files that a directory has; and back.
+"""The tokenizer in a GGUF file, as the two files that a directory has.
 
-GGUF keeps a tokenizer as lists: the tokens by id, the kind of each, and the merges.
+GGUF keeps a tokenizer as lists: the tokens by id, the kind of each, and the merges or,
+in models with the tokenizer of Llama 2, the scores.
 Written out as tokenizer.json and tokenizer_config.json they are read as any tokenizer
-is. The other way there is one kind that can go, that of Llama 3 and 2B4T.
+is (scores by the tokenizers library alone).
 
 Notes
 -----
@@ -21,27 +22,28 @@ template); llama.cpp, gguf-py/gguf/constants.py.
 """
 
 import json
+import math
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minibitnet.bpe import BPE
-from minibitnet.checkpoint.fromgguf import ENDS, plain
+from minibitnet.checkpoint.ggufkeys import plain
 from minibitnet.files.gguf import GGUF
 from minibitnet.files.jsonfile import CheckpointError, CheckpointWarning, Keys
 from minibitnet.files.published import CHAT_TEMPLATE
-from minibitnet.text.chattemplate import read_if_there, read_names, read_template
-from minibitnet.text.tokenizerfile import LETTERS, read_bpe
+from minibitnet.text.piecespage import pieces_page
 from minibitnet.text.tokenizerpage import tokenizer_page
 from minibitnet.tokenizer import Tokenizer, load_tokenizer
 
 PLACEHOLDER = "BITNETAssistant"  # in the converter's template
+NONE = "none"  # what a converter calls a model without a tokenizer
 LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")  # names of Llama 3's pattern
-NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # kinds of tokens
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5  # kinds of tokens
+LONGEST_PIECE = 128  # letters; SentencePiece itself makes none of more than 16
 BESIDE = (CONTROL, USER_DEFINED, UNUSED)  # the vocabulary
 
 
@@ -68,7 +70,7 @@ def tokenizer_directory(gguf: GGUF) -> Iterator[Path]:
     if PLACEHOLDER in str(gguf.metadata.get("tokenizer.chat_template")):
         note = "the chat template of 2B4T is used; the file's is a placeholder"
         warnings.warn(CheckpointWarning(f"{gguf.file}: {note}"), stacklevel=4)
-    has_one = "tokenizer.ggml.model" in gguf.metadata
+    has_one = gguf.metadata.get("tokenizer.ggml.model", NONE) != NONE
     pages = tokenizer_pages(gguf) if has_one else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, page in pages.items():
@@ -84,17 +86,65 @@ def tokenizer_pages(gguf: GGUF) -> dict[str, dict[str, Any]]:
     """What tokenizer.json and tokenizer_config.json would hold."""
     metadata = {key: plain(value) for key, value in gguf.metadata.items()}
     keys = Keys(metadata, str(gguf.file))
-    keys.one_of("tokenizer.ggml.model", ("gpt2",))
-    keys.one_of("tokenizer.ggml.pre", LLAMA_3, LLAMA_3[0])
+    make = PAGES[keys.one_of("tokenizer.ggml.model", tuple(PAGES))]
     tokens, kinds = take_tokens(keys)
-    added = [i for i, kind in enumerate(kinds) if kind in (CONTROL, USER_DEFINED)]
-    page = tokenizer_page(
+    page = make(keys, tokens, kinds)
+    return {"tokenizer.json": page, "tokenizer_config.json": config_page(keys, tokens)}
+
+
+def merges_page(keys: Keys, tokens: list[str], kinds: list[int]) -> dict[str, Any]:
+    """The tokenizer.json of bytes and merges, as 2B4T has it."""
+    keys.one_of("tokenizer.ggml.pre", LLAMA_3, LLAMA_3[0])
+    return tokenizer_page(
         {tokens[i]: i for i, kind in enumerate(kinds) if kind not in BESIDE},
         take_texts(keys, "tokenizer.ggml.merges"),
-        [(i, tokens[i], kinds[i] == CONTROL) for i in added],
+        added_tokens(tokens, kinds, (CONTROL,)),
         find_bos(keys, tokens),
     )
-    return {"tokenizer.json": page, "tokenizer_config.json": config_page(keys, tokens)}
+
+
+def scores_page(keys: Keys, tokens: list[str], kinds: list[int]) -> dict[str, Any]:
+    """The tokenizer.json of pieces and scores, as 1bitLLM's models have it."""
+    keys.one_of("tokenizer.ggml.pre", ("default",), "default")
+    scores = keys.get("tokenizer.ggml.scores")
+    numbers = isinstance(scores, list) and all(map(is_finite, scores))
+    if not numbers or len(scores) != len(tokens):
+        keys.fail("tokenizer.ggml.scores", f"{len(tokens)} numbers", scores)
+    if len(longest := max(tokens, key=len, default="")) > LONGEST_PIECE:
+        expected = f"pieces of at most {LONGEST_PIECE} letters"
+        keys.fail("tokenizer.ggml.tokens", expected, longest)
+    unknown = take_id(keys, "unknown_token_id", tokens)
+    return pieces_page(
+        tokens,
+        {
+            token: score
+            for token, score, kind in zip(tokens, scores, kinds, strict=True)
+            if kind == NORMAL
+        },
+        added_tokens(tokens, kinds, (CONTROL, UNKNOWN)),
+        find_bos(keys, tokens),
+        None if unknown is None else tokens[unknown],
+        keys.flag("tokenizer.ggml.add_space_prefix") is not False,
+    )
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value is a float, and a number."""
+    return type(value) is float and math.isfinite(value)
+
+
+PAGES = {"gpt2": merges_page, "llama": scores_page}  # by tokenizer.ggml.model
+
+
+def added_tokens(
+    tokens: list[str], kinds: list[int], special: tuple[int, ...]
+) -> list[tuple[int, str, bool]]:
+    """The tokens that are found in a text before it is split, and which are special."""
+    return [
+        (i, tokens[i], kind in special)
+        for i, kind in enumerate(kinds)
+        if kind in (*special, USER_DEFINED)
+    ]
 
 
 def take_tokens(keys: Keys) -> tuple[list[str], list[int]]:
@@ -146,83 +196,6 @@ def config_page(keys: Keys, tokens: list[str]) -> dict[str, Any]:
     return page
 
 
-def tokenizer_metadata(directory: Path, V: int, ends: Sequence[int]) -> dict[str, Any]:
-    """What a GGUF file says of the tokenizer of a directory, and of the ends of a text.
-
-    Raises
-    ------
-    CheckpointError
-        If it is not of the one kind that `tokenizer_pages` makes of a file, or names
-        more than a file has room for.
-    """
-    if len(ends) > len(ENDS):
-        found = f"{directory}: expected at most {len(ENDS)} ends, found {[*ends]}"
-        raise CheckpointError(found)
-    file = directory / "tokenizer.json"
-    if not file.exists():
-        return {ids_key(end): i for end, i in zip(ENDS, ends, strict=False)}
-    inner = read_bpe(file)
-    if not inner.ignore_merges or len(inner.bos_ids) > 1:
-        expected = "ignore_merges, and at most one token before a text"
-        raise CheckpointError(f"{file}: expected {expected}, found another tokenizer")
-    config = read_if_there(directory / "tokenizer_config.json")
-    template, names = read_template(directory, config), read_names(directory, config)
-    ids = named_ids(file, inner, template or "", names, ends)
-    return {
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": LLAMA_3[0],
-        **token_lists(file, inner, V),
-        "tokenizer.ggml.add_bos_token": bool(inner.bos_ids),
-        **ids,
-        **({"tokenizer.chat_template": template} if template else {}),
-    }
-
-
 def ids_key(name: str) -> str:
     """The key of metadata with the id of a token."""
     return f"tokenizer.ggml.{name}"
-
-
-def token_lists(file: Path, inner: BPE, V: int) -> dict[str, list[Any]]:
-    """The tokens by id, the kind of each, and the merges by rank."""
-    texts = {i: spell(token) for i, token in inner.spelled.items()}
-    texts |= {i: text for text, i in inner.special.items()}
-    if max(texts) >= V:
-        found = f"{max(texts)} ({texts[max(texts)]!r})"
-        raise CheckpointError(
-            f"{file}: expected ids below vocab_size {V}, found {found}"
-        )
-    kinds = dict.fromkeys(texts, NORMAL) | dict.fromkeys(
-        inner.special.values(), CONTROL
-    )
-    pairs = sorted(inner.ranks, key=inner.ranks.__getitem__)
-    return {
-        "tokenizer.ggml.tokens": [texts.get(i, f"[PAD{i}]") for i in range(V)],
-        "tokenizer.ggml.token_type": [kinds.get(i, UNUSED) for i in range(V)],
-        "tokenizer.ggml.merges": [f"{spell(a)} {spell(b)}" for a, b in pairs],
-    }
-
-
-def spell(token: bytes) -> str:
-    """A token as files spell it, a letter for each byte."""
-    return "".join(map(LETTERS.__getitem__, token))
-
-
-def named_ids(
-    file: Path, inner: BPE, template: str, names: Mapping[str, str], ends: Sequence[int]
-) -> dict[str, int]:
-    """The ids that have names: begin-of-text, and the ends.
-
-    A template may write what it calls ``eos_token``; then that end comes first.
-    """
-    used = {name: inner.special.get(names[name]) for name in names if name in template}
-    bos: list[int | None] = [*inner.bos_ids, used.get("bos_token")]
-    first = used.get("eos_token", ends[0] if ends else None)
-    sorted_ends = sorted(ends, key=lambda end: end != first)
-    ids = {"bos_token_id": bos[0], **dict(zip(ENDS, sorted_ends, strict=False))}
-    known = {"bos_token": bos[0], "eos_token": ids.get("eos_token_id")}
-    for name, i in used.items():
-        if known.get(name) != i:
-            expected = "a chat template that names begin-of-text and an end alone"
-            raise CheckpointError(f"{file}: expected {expected}, found {name}")
-    return {ids_key(name): i for name, i in ids.items() if i is not None}

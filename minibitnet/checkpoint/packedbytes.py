@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from minibitnet.arrays import F32, U8
 from minibitnet.bf16 import widen
 from minibitnet.checkpoint.configfile import parse_config
-from minibitnet.checkpoint.fromgguf import STORED, TERNARY, config_content, hub_name
+from minibitnet.checkpoint.fromgguf import STORED, TERNARY, hub_name
+from minibitnet.checkpoint.ggufkeys import config_content
 from minibitnet.checkpoint.open import LARGEST_CONFIG
 from minibitnet.config import Config
 from minibitnet.files.gguf import SUFFIX, read_gguf
@@ -98,7 +99,8 @@ def read_file(
         file = File([read_array(path, shape)])
     else:
         file = File([read_bytes(path, shape)])
-    named = [stored for stored in file.packed if tensor in (None, stored.name)]
+    wanted = tensor and (hub_name(tensor) or tensor)  # a GGUF file's name will do, too
+    named = [stored for stored in file.packed if wanted in (None, stored.name)]
     if not named:
         known = ", ".join(stored.name for stored in file.packed[:2]) or "none"
         what = "packed tensors" if tensor is None else f"a packed tensor {tensor}"
@@ -129,6 +131,10 @@ def read_array(path: Path, shape: tuple[int, int] | None) -> Stored:
         ) from None
     if array.dtype not in (np.uint8, np.int8):
         raise CheckpointError(f"{path}: expected packed bytes, found {array.dtype}")
+    if array.dtype == np.int8 and array.any() and np.isin(array, (-1, 0, 1)).all():
+        raise CheckpointError(
+            f"{path}: expected packed bytes, found codes, a byte for each"
+        )
     shapes = [shape] if shape else _of_container(array.shape)
     if not shapes:
         raise CheckpointError(

@@ -33,7 +33,7 @@ Examples
 from collections.abc import Mapping
 from typing import Any
 
-from minibitnet.checkpoint.fromgguf import ACTIVATIONS
+from minibitnet.checkpoint.ggufkeys import ACTIVATIONS
 from minibitnet.checkpoint.gguftokenizer import PLACEHOLDER
 from minibitnet.config import Config
 

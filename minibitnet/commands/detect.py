@@ -14,6 +14,11 @@ from minibitnet.commands.streams import print_json, visible
 from minibitnet.formats import LAYOUTS
 from minibitnet.formats.detect import Verdict
 
+WITHOUT = {  # orders that are those of a format but for what stands behind them
+    "blocks_128_high": "i2_s, without its tail",
+    "blocks_64_high": "i2_s_arm, without its tail",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet detect`` takes."""
@@ -72,10 +77,14 @@ def say(verdict: Verdict) -> str:
     others = [layout for layout in verdict.layouts if layout not in LAYOUTS]
     if others:
         formats.append(f"an order that no format has ({', '.join(others)})")
-    said = f"{' or '.join(formats) or 'no layout'}: {verdict.why}"
+    if not formats:
+        return verdict.why
+    said = f"{' or '.join(formats)}: {verdict.why}"
     return said if verdict.sure else f"not sure: {said}"
 
 
 def where(layout: str) -> str:
     """Where a layout is met."""
-    return LAYOUTS[layout].where if layout in LAYOUTS else "no format"
+    return (
+        LAYOUTS[layout].where if layout in LAYOUTS else WITHOUT.get(layout, "no format")
+    )

@@ -1,18 +1,7 @@
 """Which known mistake a port makes, by the numbers it computed.
 
-Examples
---------
->>> from minibitnet.golden.zoo import ZOO
->>> print_suspect(Suspect((ZOO[0],), {}, None))
-<BLANKLINE>
-  minibitnet/one_page.py:50
--     bands = [packed >> shift & 3 for shift in (0, 2, 4, 6)]  # stored as code + 1
-+     bands = [packed >> shift & 3 for shift in (6, 4, 2, 0)]  # stored as code + 1
-<BLANKLINE>
-  seen       Nonsense. All counts of -1, 0 and +1 are right.
-  look for   the shifts of the four codes in a byte. This file has the first band in
-             the lowest bits; GGUF's I2_S has its first group in the highest.
-  met in     m96-chan/0xBitNet
+It prints the line of the page that computes the same, or else where the port parts from
+the page first, and how.
 """
 
 import argparse
@@ -110,6 +99,7 @@ def print_diagnosis(found: Diagnosis) -> int:
     if found.begun is not None:
         print(f"It is {found.begun.name}: the same numbers up to {found.begun.first},")
         print("where something else begins.")
+        print_line(found.begun.first or "")
         print_suspect(found.begun)
         return 1
     if nearest is not None:
@@ -117,6 +107,8 @@ def print_diagnosis(found: Diagnosis) -> int:
             f"Nearest is {nearest.name}: {per_cent(nearest.mean)} away on average, "
             f"the page {per_cent(page.mean)}."
         )
+        print(f"The first difference: {found.difference}")
+        print_line(page.first or "")
         print_suspect(nearest)
         return 1
     return print_unknown(found)
@@ -150,7 +142,22 @@ def per_cent(distance: float) -> str:
 
 
 def print_suspect(suspect: Suspect) -> None:
-    """The bugs of a suspect: where the page is changed, and what to look for."""
+    """The bugs of a suspect: where the page is changed, and what to look for.
+
+    Examples
+    --------
+    >>> from minibitnet.golden.zoo import ZOO
+    >>> print_suspect(Suspect((ZOO[0],), {}, None))
+    <BLANKLINE>
+      minibitnet/one_page.py:50
+    -     bands = [packed >> shift & 3 for shift in (0, 2, 4, 6)]  # stored as code + 1
+    +     bands = [packed >> shift & 3 for shift in (6, 4, 2, 0)]  # stored as code + 1
+    <BLANKLINE>
+      seen       Nonsense. All counts of -1, 0 and +1 are right.
+      look for   the shifts of the four codes in a byte. This file has the first band in
+                 the lowest bits; GGUF's I2_S has its first group in the highest.
+      met in     m96-chan/0xBitNet
+    """
     for bug in suspect.bugs:
         places: list[Bug | Change] = [bug, *bug.layouts]
         for each in places:

@@ -171,10 +171,12 @@ def _read(file: Path, stream: Stream) -> GGUF:
     if (magic := stream.take(4).tobytes()) != MAGIC:
         raise ValueError(f"{magic!r} at its beginning")
     if (version := stream.number("I")) not in VERSIONS:
-        raise ValueError(f"version {version}")
+        swapped = int.from_bytes(version.to_bytes(4, "big"), "little")
+        what = f"one of a big-endian machine, version {swapped}"
+        raise ValueError(what if swapped in VERSIONS else f"version {version}")
     tensors, entries = stream.number("Q"), stream.number("Q")
     metadata = _collect(entries, lambda: (stream.string(), _read_entry(stream)))
-    listing = _collect(tensors, lambda: (stream.string(), _read_listing(stream)))
+    listing = _collect(tensors, lambda: _read_listing(stream))
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if type(alignment) is not int or alignment < 8 or alignment & (alignment - 1):
         raise ValueError(f"general.alignment {alignment!r}")
@@ -198,17 +200,17 @@ def _read_entry(stream: Stream) -> Any:
     return stream.value(stream.number("I"))
 
 
-def _read_listing(stream: Stream) -> Listed:
-    """Type, shape and offset of a tensor."""
-    axes = stream.number("I")
+def _read_listing(stream: Stream) -> tuple[str, Listed]:
+    """Name, type, shape and offset of a tensor."""
+    name, axes = stream.string(), stream.number("I")
     if axes > AXES:
-        raise ValueError(f"a tensor of {axes} axes")
+        raise ValueError(f"{axes} axes of tensor {name!r}")
     shape = tuple(stream.number("Q") for _ in range(axes))[::-1]
     kind = stream.number("I")
     if kind not in TYPES:
         known = ", ".join(f"{number} {entry[0]}" for number, entry in TYPES.items())
-        raise ValueError(f"tensor type {kind}, which is none of {known}")
-    return Listed(TYPES[kind][0], shape, stream.number("Q"))
+        raise ValueError(f"type {kind} of tensor {name!r}, which is none of {known}")
+    return name, Listed(TYPES[kind][0], shape, stream.number("Q"))
 
 
 def _map(
@@ -221,7 +223,10 @@ def _map(
     data, end, tensors = stream.data[stream.at :], 0, {}
     for name, entry in sorted(listing.items(), key=lambda item: item[1].offset):
         type_, shape, offset = entry
-        size = nbytes(type_, shape)
+        try:
+            size = nbytes(type_, shape)
+        except ValueError as error:
+            raise ValueError(f"tensor {name!r}, expected {error}") from None
         if offset % alignment or offset < end or size > len(data) - offset:
             raise ValueError(
                 f"{size} bytes of tensor {name!r} at offset {offset}, where {end} to "

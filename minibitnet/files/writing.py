@@ -81,6 +81,10 @@ def claim(directory: Path) -> Iterator[Path]:
             for entry in _entries(part):  # left by a process that was killed
                 remove(entry)
             yield part
+        except OSError as error:
+            if error.filename is None:  # a full disk does not say where
+                error.filename = str(directory)
+            raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
             if new:

@@ -12,9 +12,9 @@ How far a port is from a suspect is the mean, over the stages it dumped, of thei
 distances (`minibitnet.golden.seen`). A suspect is named as the nearest only if it is
 less than half as far as the page: a runtime with float16 or bfloat16 in it is some per
 cent from everything, and one with SiLU in it 20 per cent from the page and those few
-from the bug `silu`. With no bug so near, small distances from the start look like
-another arithmetic; exact stages and then a jump, or large distances, like a mistake
-that is not in the zoo.
+from the bug `silu`. With no bug so near, small distances look like another arithmetic,
+large ones like a mistake that is not in the zoo. So do small ones behind integer sums
+that are all right, and a jump behind products that are: `Evidence.is_exact`.
 
 A port may have a known mistake and an unknown one behind it. Then no suspect is equal,
 but one has the port's very numbers where the page's are others, up to the second.
@@ -61,6 +61,7 @@ class Diagnosis:
     suspects: Sequence[Suspect]  # those with one bug first, the nearest of them first
     silent: Sequence[Bug]  # that change none of the numbers compared
     difference: str  # where the port parts from the page first, and how, in words
+    exact: bool = False  # numbers before that are the page's to the last bit
 
     @property
     def equal(self) -> list[Suspect]:
@@ -97,7 +98,7 @@ class Diagnosis:
     @property
     def looks_like_rounding(self) -> bool:
         """Whether the distances from the page are those of another arithmetic."""
-        return max(self.page.distances.values()) <= ARITHMETIC
+        return not self.exact and max(self.page.distances.values()) <= ARITHMETIC
 
 
 def diagnose(
@@ -127,7 +128,9 @@ def diagnose(
     if page.first is not None:
         suspects += try_in_pieces(evidence, silent)
         suspects.sort(key=mean_distance)
-    found = Diagnosis(page, suspects, silent, evidence.tell_first())
+    found = Diagnosis(
+        page, suspects, silent, evidence.tell_first(), evidence.is_exact()
+    )
     right = page.first is None or (found.looks_like_rounding and not is_exact(page))
     if right or found.equal:
         return found

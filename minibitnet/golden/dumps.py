@@ -12,23 +12,25 @@ Understood are
   (`minibitnet.golden.traces`); a single ``.npy``;
 - such a directory under the names of transformers' modules, as forward hooks write it:
   ``model.layers.0.self_attn.q_proj.npy``, with an axis for a batch of one or without;
-- a text of numbers with white space or commas between, named after its stage:
-  ``logits.txt``, ``layers.0.q.acc.txt``;
+- a text of numbers with white space, commas or brackets between, as programs print
+  lists, named after its stage: ``logits.txt``, ``layers.0.q.acc.txt``;
 - what llama.cpp's ``llama-eval-callback`` prints (`minibitnet.golden.evalcallback`).
 
 A name that is none of a stage is refused. Numbers of fewer tokens than were read are
 those of the last tokens: of the logits often only the last row is at hand. A printed
-number is as exact as its last digit: half a unit there.
+number is as exact as its last digit: half a unit there, or in the last bit of a float32
+that was printed as the shortest decimal it can be read back from.
 
 Examples
 --------
 >>> stage_name("model.layers.3.self_attn.q_proj"), stage_name("model.layers.3")
 ('layers.3.q', 'layers.3.ffn_residual')
->>> seen = read_numbers("0.25, -1.50\n1.00 2.00", "logits.txt")
->>> seen.values, seen.error
+>>> seen = read_numbers("[[0.25, -1.50], [1.00, 2.00]]", "logits.txt")
+>>> seen.values, float(seen.error[0])
 (array([ 0.25, -1.5 ,  1.  ,  2.  ]), 0.005)
 """
 
+import codecs
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +97,11 @@ def read_printed(path: Path) -> dict[str, Seen]:
     text = read_text(path)
     if is_callback(text):
         return read_callback(text, str(path))
+    if stage_name(path.stem) is None:
+        raise ValueError(
+            f"{path}: expected what llama-eval-callback prints, or a text named after "
+            "its stage, as logits.txt or layers.0.q.acc.txt"
+        )
     return {name_in(path, path.stem): read_numbers(text, str(path))}
 
 
@@ -113,8 +120,10 @@ def read_text(path: Path) -> str:
     """The text of a file."""
     if (size := path.stat().st_size) > LARGEST_TEXT:
         raise ValueError(f"{path}: expected at most {LARGEST_TEXT} bytes, found {size}")
+    data = path.read_bytes()
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # PowerShell's >
     try:
-        return path.read_text(encoding="utf-8")
+        return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         found = f"byte {error.object[error.start]:#x}"
         raise ValueError(
@@ -124,21 +133,28 @@ def read_text(path: Path) -> str:
 
 def read_numbers(text: str, where: str) -> Seen:
     """The numbers of a text, and how exactly they are written."""
-    words = text.replace(",", " ").split()
+    words = re.sub(r"[][(){},;]", " ", text).split()
     for word in words:
         if not NUMBER.fullmatch(word):
             raise ValueError(f"{where}: expected numbers, found {word!r:.80}")
     if not words:
         raise ValueError(f"{where}: expected numbers, found none")
-    return Seen(np.array(words, np.float64), rounding_of(words))
+    values = np.array(words, np.float64)
+    half_a_bit = np.spacing(np.abs(values).astype(np.float32)).astype(np.float64) / 2
+    return Seen(values, np.fmax(rounding_of(words), half_a_bit))
 
 
 def rounding_of(words: list[str]) -> float | NDArray[np.float64]:
-    """Half a unit of the last digit: the same for all with %f, else as %g has it."""
+    """Half a unit of the last digit: the same for all with %f, else as %g has it.
+
+    Where zeros at the end are left out, both may be meant (NumPy prints as %f does).
+    """
     decimals = {len(word.partition(".")[2]) for word in words}
-    if len(decimals) == 1 and not any(set(word) & set("eEnN") for word in words):
-        return 0.5 * 10.0 ** -decimals.pop()
+    is_plain = not any(set(word) & set("eEnN") for word in words)
+    fixed = 0.5 * 10.0 ** -max(decimals) if is_plain else 0.0
+    if len(decimals) == 1 and is_plain:
+        return fixed
     digits = max(len(re.sub(r"[eE].*|\D", "", word).lstrip("0")) for word in words)
     size = np.abs(np.array(words, np.float64))
     size = np.where(np.isfinite(size) & (size > 0), size, 1)
-    return 0.5 * 10.0 ** (np.floor(np.log10(size)) - max(digits, 1) + 1)
+    return np.fmax(0.5 * 10.0 ** (np.floor(np.log10(size)) - max(digits, 1) + 1), fixed)

@@ -30,14 +30,16 @@ from numpy.typing import NDArray
 
 from minibitnet import one_page
 from minibitnet.checkpoint import load
-from minibitnet.golden.names import count_heads
-from minibitnet.golden.patterns import name_pattern
-from minibitnet.golden.port import Stages, run_port
+from minibitnet.golden.names import count_heads, split_name
+from minibitnet.golden.patterns import name_mix_up, name_pattern
+from minibitnet.golden.port import MATRICES, Stages, run_port
 from minibitnet.golden.seen import FARTHEST, Seen
 from minibitnet.golden.traces import LEFT_OUT
 from minibitnet.golden.zoo import Bug, mutate
 from minibitnet.model import forward
 from minibitnet.stages import trace
+
+JUMP = 0.02  # that rounding does not make at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ class Evidence:
         self.right = run_page(directory, ids, stages)
         self.stages = {}
         for name, array in self.right.items():
-            seen = stages[name].in_rows(name, array[0].size)
+            seen = stages[name].in_rows(name, width_of(name, stages[name], array))
             if len(seen.values) > len(array) + 1:  # one more for a second begin-of-text
                 raise ValueError(
                     f"{name}: expected {len(array)} rows or fewer, "
@@ -105,7 +107,8 @@ class Evidence:
         seen, right = self.stages[name], in_rows(self.right[name])
         far = seen.differences(right)
         if far is None:
-            return f"{name}: expected {len(right)} rows, found {len(seen.values)}"
+            rows = [f"{len(a)} rows of {a.shape[1]}" for a in (right, seen.values)]
+            return f"{name}: expected {rows[0]}, found {rows[1]}"
         right = right[-len(far) :]
         row, column = map(int, np.argwhere(far)[0])
         text = f"{name}[{row}, {column}]: {seen.values[row, column]:.9g} where "
@@ -114,8 +117,29 @@ class Evidence:
         port = seen.values.astype(right.dtype)
         exact = seen.known is None and not np.any(seen.error)
         shapes = {stage: array.shape for stage, array in self.right.items()}
-        pattern = name_pattern(right, port, heads=count_heads(name, shapes))
+        others = {other: in_rows(a)[-len(far) :] for other, a in self.right.items()}
+        pattern = name_mix_up(name, port, others) or name_pattern(
+            right, port, heads=count_heads(name, shapes)
+        )
         return f"{text}; {pattern}" if exact and pattern else text
+
+    def is_exact(self) -> bool:
+        """Whether the port has exact numbers before the first difference, and a jump.
+
+        Exact sums are those of a port of this contract, whatever differs then. Exact
+        products may also be of one that rounds later, if only its keys and values.
+        """
+        names, first = [*self.page.distances], self.page.first
+        if first is None:
+            return False
+        products = [
+            name
+            for name in names[: names.index(first)]
+            if split_name(name)[1].removesuffix(".acc") in MATRICES
+            and not np.any(self.stages[name].error)
+        ]
+        has_sums = any(name.endswith(".acc") for name in products)
+        return has_sums or bool(products) and self.page.distances[first] > JUMP
 
     def compare(self, bugs: tuple[Bug, ...], found: Stages) -> Suspect:
         """How far the port is from stages that were computed with these bugs."""
@@ -139,6 +163,8 @@ class Evidence:
         right = T = len(self.ids)
         unseen = T
         for name, seen in self.stages.items():
+            if name.endswith(LEFT_OUT):  # its rows are heads
+                continue
             far = seen.differences(in_rows(self.right[name]))
             if far is None:
                 return 0
@@ -150,6 +176,17 @@ class Evidence:
 def are_last_rows(array: NDArray[Any], right: NDArray[Any]) -> bool:
     """Whether an array is the last rows of another, or all of them."""
     return np.array_equal(array, right[-len(array) :], equal_nan=True)
+
+
+def width_of(name: str, seen: Seen, right: NDArray[Any]) -> int:
+    """How many numbers a row has: those of the page's, or of one more token's scores.
+
+    right (...)
+    """
+    longer = right.shape[-1] + 1  # by a second begin-of-text
+    if name.endswith(LEFT_OUT) and seen.values.size == len(right) * longer**2:
+        return int(longer**2)
+    return int(right[0].size)
 
 
 def in_rows(array: NDArray[Any]) -> NDArray[Any]:
@@ -167,7 +204,10 @@ def run_page(directory: Path, ids: Sequence[int], names: Collection[str]) -> Sta
         forward(model, ids)
     for name in names:
         if name not in package:
-            raise ValueError(f"{name}: expected a stage of {directory}, found none")
+            layers = f"with layers 0 to {model.config.num_hidden_layers - 1}"
+            raise ValueError(
+                f"{name}: expected a stage of {directory}, {layers}, found none"
+            )
     page = run_port(one_page, directory, ids, names=names) or {}
     for name in names:
         right = Seen(package[name]).in_rows(name, package[name][0].size)

@@ -14,7 +14,7 @@ Tried in this order::
     almost 1: a factor for each row that last bits do not explain
     last bits: floats a few parts in a million of the row's largest apart
     wrapped or saturated at int8 or int16
-    sign, a constant factor, a factor for each row
+    zeros, sign, a constant factor, a factor for each row
     one too high or too low everywhere; integers one off; only at ties
     halves swapped, interleaved, pairs parted; transposed
     rows or columns in another order; shifted
@@ -35,7 +35,7 @@ Examples
 'the rows come in another order: 0, 2, 1'
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -99,12 +99,33 @@ def patterns(pair: Pair, ties: NDArray[np.bool_] | None, heads: int) -> Iterator
         yield name_narrow(pair.a, pair.b)
     if ties is not None and not (differs.reshape(ties.shape) & ~ties).any():
         yield "only at ties: halves are rounded otherwise than to the even one"
+    yield "" if pair.b.any() else "all zeros, as memory that nobody has written to"
     yield name_factor(pair)
     if not pair.real:
         yield name_off_by_one(pair.a, pair.b)
     if len(np.unique(pair.a)) >= TELLING:
         yield name_order(pair)
     yield name_region(differs, heads)
+
+
+def name_mix_up(name: str, port: Array, right: Mapping[str, Array]) -> str:
+    """Of which other stage these are the very numbers; "" if of none.
+
+    A layer too early, or queries for keys: the array is right, its name is not.
+
+    Examples
+    --------
+    >>> right = {"q": np.arange(6).reshape(2, 3), "k": np.arange(6, 12).reshape(2, 3)}
+    >>> name_mix_up("q", right["k"], right)
+    'the right numbers of k'
+    """
+    if len(np.unique(port)) < TELLING:
+        return ""
+    for other, array in right.items():
+        alike = (array.dtype, array.shape) == (port.dtype, port.shape)
+        if other != name and alike and np.array_equal(array, port):
+            return f"the right numbers of {other}"
+    return ""
 
 
 def name_halved(a: F32, b: F64) -> str:

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 FARTHEST = 2.0
 SLACK = 1 + 1e-6  # half a unit, as computed
-LAST_BIT = ("logits",)  # summed in float64 in an order of BLAS's choosing
+# Summed in float64 in any order, and of an exp whose last bits are a machine's own
+LAST_BIT = ("logits", "attn_weights")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Seen:
             )
         values = self.values.astype(np.float64).reshape(rows, width)
         error = np.broadcast_to(self.error, self.values.shape).reshape(rows, width)
-        if stage in LAST_BIT:
+        if stage.endswith(LAST_BIT):
             error = np.maximum(error, np.spacing(np.abs(values).astype(np.float32)))
         known = None if self.known is None else self.known.reshape(rows, width)
         return Seen(values, error, known)
@@ -65,9 +66,11 @@ class Seen:
     def differences(self, array: NDArray[Any]) -> NDArray[np.float64] | None:
         """Of each number, what rounding does not explain; None if rows are lacking.
 
+        Attention among fewer tokens lacks rows, too: its rows are shorter.
+
         array (T, N) -> far (n, N)
         """
-        if len(array) < len(self.values):
+        if len(array) < len(self.values) or array.shape[-1] != self.values.shape[-1]:
             return None
         p, c = self.values, array[-len(self.values) :].astype(np.float64)
         with np.errstate(invalid="ignore"):  # infinity minus infinity

@@ -7,6 +7,7 @@ for whatever people write.
 In this order
     `tokenizerfile`  tokenizer.json as byte-pair encoding
     `tokenizerpage`  and such a file written
+    `piecespage`     one for pieces with scores, as Llama 2 has them
     `library`        the tokenizers library behind the methods of `BPE`
     `defaultsplit`   and with llama.cpp's default split
     `streaming`      the text of tokens as they come

@@ -34,7 +34,7 @@ def tokenizer_page(
         ],
         "normalizer": None,
         "pre_tokenizer": PRE_TOKENIZER,
-        "post_processor": None if bos is None else _before_a_text(*bos),
+        "post_processor": None if bos is None else before_a_text(*bos),
         "decoder": {
             "type": "ByteLevel",
             "add_prefix_space": True,
@@ -56,7 +56,7 @@ def tokenizer_page(
     }
 
 
-def _before_a_text(i: int, content: str) -> dict[str, Any]:
+def before_a_text(i: int, content: str) -> dict[str, Any]:
     """A post-processor that puts one token before a text."""
     single = [
         {"SpecialToken": {"id": content, "type_id": 0}},

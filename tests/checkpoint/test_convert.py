@@ -17,11 +17,11 @@ import minibitnet as mb
 from minibitnet import bf16
 from minibitnet.checkpoint import source as source_module
 from minibitnet.checkpoint.convert import FORMS, as_directory, convert
-from minibitnet.checkpoint.gguftokenizer import tokenizer_metadata
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.checkpoint.source import opened
 from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.checkpoint.togguf import PUBLISHED_KEYS
+from minibitnet.checkpoint.togguftokenizer import tokenizer_metadata
 from minibitnet.cli import main
 from minibitnet.commands import bench
 from minibitnet.files.gguf import read_gguf

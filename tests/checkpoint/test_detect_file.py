@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minibitnet.checkpoint import rowpairs
+from minibitnet.checkpoint.convert import convert
 from minibitnet.checkpoint.detect import find_layout
 from minibitnet.checkpoint.open import open_checkpoint
 from minibitnet.checkpoint.packedbytes import Stored, read_file
@@ -303,3 +304,22 @@ def test_names_that_have_no_layer():
     packed = [Stored(name, np.zeros(1, np.uint8), [(1, 4)]) for name in names]
     chosen = [stored.name for stored in of_some_layers(packed)]
     assert chosen == [names[n] for n in (0, 2, 3, 6, 7, 8)]
+
+
+def test_a_tensor_of_a_gguf_file_has_either_name(tmp_path):
+    file = tmp_path / "m.gguf"
+    convert(
+        write_checkpoint(tmp_path / "d", SMALL | {"intermediate_size": 512}),
+        file,
+        "i2_s",
+    )
+    ours = find_layout(file, "model.layers.0.self_attn.q_proj.weight")
+    theirs = find_layout(file, "blk.0.attn_q.weight")
+    assert ours.tensors == theirs.tensors == ["model.layers.0.self_attn.q_proj.weight"]
+
+
+def test_codes_that_nobody_packed_are_called_so(tmp_path):
+    codes = np.random.default_rng(0).integers(-1, 2, (64, 128)).astype(np.int8)
+    np.save(tmp_path / "codes.npy", codes)
+    with pytest.raises(CheckpointError, match="packed bytes, found codes, a byte"):
+        find_layout(tmp_path / "codes.npy")

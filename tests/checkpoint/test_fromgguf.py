@@ -3,6 +3,7 @@
 import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from minibitnet.checkpoint.synth import write_checkpoint
 from minibitnet.files.gguf import read_gguf
 from minibitnet.files.ggufwriter import Spec, write_gguf
 from minibitnet.files.published import CONFIG
-from minibitnet.formats import LAYOUTS
+from minibitnet.formats import LAYOUTS, i2_s
 from minibitnet.packing import unpack
 from minibitnet.stories import BUILT_IN
 from minibitnet.weights import GGUF, is_ternary
@@ -202,7 +203,24 @@ REFUSED = {
         {f"{ARCH}.hidden_activation": "silu"},
         "relu2, as the rest",
     ),
-    "no size": ({f"{ARCH}.embedding_length": None}, "hidden_size: expected"),
+    "no size": (
+        {f"{ARCH}.embedding_length": None},
+        "b1.58.embedding_length: expected a number, found nothing",
+    ),
+    "no layers": ({f"{ARCH}.block_count": None}, "block_count: expected a number"),
+    "no heads": ({f"{ARCH}.attention.head_count": None}, "head_count: expected a num"),
+    "no vocabulary": (
+        {f"{ARCH}.vocab_size": None},
+        "ggml.tokens: expected it or bitnet-b1.58.vocab_size, found nothing",
+    ),
+    "a part": (
+        {"split.count": 3},
+        "split.count: expected all of a model in one file .*, found 'a part of 3'",
+    ),
+    "a part without metadata": (
+        {"split.count": 3, "general.architecture": None},
+        "split.count: expected all",
+    ),
     "another number of tokens": (
         {"tokenizer.ggml.tokens": ["a", "b"]},
         "vocab_size: expected 2, as the rest",
@@ -343,8 +361,9 @@ def test_a_tokenizer_that_puts_nothing_before_a_text(tmp_path):
 
 def test_tokenizers_that_are_not_read_here(tmp_path):
     assert read(tmp_path, {"general.name": "x"}) is None
+    assert read(tmp_path, {"tokenizer.ggml.model": "none"}) is None
     for change, message in (
-        ({"tokenizer.ggml.model": "llama"}, "expected gpt2"),
+        ({"tokenizer.ggml.model": "t5"}, "expected gpt2 or llama"),
         ({"tokenizer.ggml.pre": "falcon_e"}, "expected llama-bpe"),
         ({"tokenizer.ggml.token_type": [1]}, "kinds"),
         ({"tokenizer.ggml.token_type": "1"}, "kinds"),
@@ -358,6 +377,94 @@ def test_tokenizers_that_are_not_read_here(tmp_path):
     ):
         with pytest.raises(mb.CheckpointError, match=message):
             read(tmp_path, built_in_metadata(**change))
+
+
+def pieces_metadata(**change):
+    page = json.loads((Path(__file__).parent.parent / "pieces.json").read_text())
+    metadata = {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": page["tokens"],
+        "tokenizer.ggml.scores": page["scores"],
+        "tokenizer.ggml.token_type": page["kinds"],
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+    } | change
+    return {key: value for key, value in metadata.items() if value is not None}
+
+
+def test_pieces_with_scores_are_a_tokenizer(tmp_path):
+    """That of Llama 2, which the models of the architecture `bitnet` have."""
+    page = json.loads((Path(__file__).parent.parent / "pieces.json").read_text())
+    tokenizer = read(tmp_path, pieces_metadata())
+    for text, ids, back in page["texts"]:
+        assert tokenizer.encode(text) == [1, *ids]
+        assert tokenizer.decode(ids) == back
+    assert tokenizer.encode("</s>", bos=False) == [2]
+    bare = {"tokenizer.ggml.add_space_prefix": False}
+    bare |= {
+        "tokenizer.ggml.add_bos_token": False,
+        "tokenizer.ggml.unknown_token_id": None,
+    }
+    tokenizer = read(tmp_path, pieces_metadata(**bare))
+    assert (tokenizer.bos_ids, tokenizer.decode(tokenizer.encode(" a"))) == ([], " a")
+    assert read(tmp_path, pieces_metadata(**{"tokenizer.ggml.pre": None})).bos_ids == [
+        1
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("pre", "llama-bpe", "pre: expected default, found 'llama-bpe'"),
+        ("scores", None, "scores: expected 400 numbers, found nothing"),
+        ("scores", [0.0], "scores: expected 400 numbers"),
+        ("scores", [float("nan")] * 400, "scores: expected 400 numbers"),
+        ("scores", "x", "scores: expected 400 numbers, found 'x'"),
+        ("tokens", [*map(str, range(399)), "a" * 200], "at most 128 letters"),
+        ("unknown_token_id", 400, "unknown_token_id: expected"),
+    ],
+)
+def test_pieces_that_are_not_sound_are_refused(tmp_path, key, value, message):
+    with pytest.raises(mb.CheckpointError, match=message):
+        read(tmp_path, pieces_metadata(**{f"tokenizer.ggml.{key}": value}))
+
+
+def test_without_its_key_every_head_has_keys_of_its_own(tmp_path):
+    """As GGUF's specification has it: then the model does not use groups."""
+    directory = write_checkpoint(tmp_path / "d", WIDE | {"num_key_value_heads": 4})
+    config = open_checkpoint(directory).config
+    metadata = metadata_of(config)
+    del metadata[f"{ARCH}.attention.head_count_kv"]
+    file = write(tmp_path / "m.gguf", metadata, arrays_of(directory, "i2_s"))
+    assert load(file).config == config
+
+
+@pytest.mark.parametrize("kind", ["F32", "F16"])
+def test_matrices_of_floats_are_made_ternary_and_a_line_says_so(
+    tmp_path, directory, kind
+):
+    arrays = arrays_of(directory, "i2_s")
+    for name, (type_, shape, data) in arrays.items():
+        if type_ == "I2_S":
+            w_codes, w_scale = (
+                LAYOUTS["i2_s"].unpack(data, *shape),
+                i2_s.unpack_scale(data),
+            )
+            dtype = {"F32": np.float32, "F16": np.float16}[kind]
+            arrays[name] = kind, shape, (w_codes * w_scale).astype(dtype)
+    said = {f"{ARCH}.hidden_activation": "relu2"}
+    metadata = metadata_of(open_checkpoint(directory).config) | said
+    file = write(tmp_path / "m.gguf", metadata, arrays)
+    with pytest.warns(mb.CheckpointWarning) as notes:
+        model, _ = mb.load(file)
+    [note] = [str(note.message) for note in notes]
+    assert "m.gguf has matrices of floats; they are made ternary" in note
+    assert "config.json" not in note
+    found, right = mb.forward(model, IDS), mb.forward(mb.load(directory)[0], IDS)
+    if kind == "F32":
+        np.testing.assert_array_equal(found, right)
 
 
 def test_what_was_assumed_is_said(tmp_path, directory):

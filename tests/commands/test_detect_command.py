@@ -41,7 +41,7 @@ def test_what_is_no_layout(capsys, tmp_path):
     file.write_bytes(bytes(1024))
     status, out, _ = run(capsys, file, "--rows", 16, "--columns", 256)
     assert status == 1
-    assert out.startswith("not sure: no layout: ")
+    assert out.startswith("no layout known here gives a ternary matrix\n")
     assert "\x1b" not in out
     assert "w\\x1b.bin, 16 x 256" in out
 
@@ -64,3 +64,11 @@ def test_a_tie_names_formats_first(capsys, tmp_path):
     _, out, _ = run(capsys, tmp_path / "w.bin", "--rows", 64, "--columns", 256)
     assert " or " in out.split(":")[1]
     assert "no format has" not in out.splitlines()[0]
+
+
+def test_bytes_without_the_tail_are_called_so(capsys, tmp_path):
+    codes = np.random.default_rng(0).integers(-1, 2, (64, 256)).astype(np.int8)
+    (tmp_path / "w.bin").write_bytes(LAYOUTS["i2_s"].pack(codes)[:-32])
+    _, out, _ = run(capsys, tmp_path / "w.bin", "--rows", 64, "--columns", 256)
+    [line] = [line for line in out.splitlines() if line.startswith("blocks_128_high ")]
+    assert line.endswith("i2_s, without its tail")

@@ -8,7 +8,7 @@ from minibitnet.formats import i2_s
 from minibitnet.golden import diagnose
 from minibitnet.golden.port import run_port
 from minibitnet.golden.traces import write_trace
-from minibitnet.golden.zoo import find_bug, mutate
+from minibitnet.golden.zoo import Bug, find_bug, mutate
 from minibitnet.stories import BUILT_IN
 
 IDS = [4093, 300, 301]
@@ -74,6 +74,24 @@ def test_the_nearest_is_told_with_how_near(capsys, tmp_path):
     status, out, _ = run(capsys, path, "--ids", "4093,300,301")
     assert status == 1
     assert "\nNearest is silu: 1 % away on average, the page " in out
+    assert "\nThe first difference: logits[0, 0]: " in out
+    assert 'return stage("logits", ' in out
+
+
+def test_a_small_mistake_of_an_exact_port_is_no_rounding(capsys, tmp_path):
+    bug = Bug("scale", "", "d**-0.5", "(d + 1)**-0.5", "", "", "")
+    port = run_port(mutate(bug), BUILT_IN, IDS)
+    np.savez(tmp_path / "port.npz", ids=IDS, **port)
+    status, out, _ = run(capsys, tmp_path / "port.npz")
+    assert status == 1
+    assert "\nNo known bug, and no right port: the page is 0." in out
+    assert "then layers.0.attn_weights differs\n" in out
+
+
+def test_the_help_has_no_example_of_python(capsys):
+    with pytest.raises(SystemExit):
+        main(["diagnose", "--help"])
+    assert ">>>" not in capsys.readouterr().out
 
 
 def test_a_mistake_with_another_behind_it_is_named(capsys, tmp_path):

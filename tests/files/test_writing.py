@@ -1,5 +1,7 @@
+import errno
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -176,3 +178,14 @@ def test_a_folder_takes_the_name_of_the_old_one_whole(tmp_path):
         place(part, tmp_path)
     assert names(tmp_path / "master") == ["new"]
     assert names(tmp_path) == ["master"]
+
+
+def test_a_full_disk_is_told_with_the_directory(tmp_path):
+    with pytest.raises(OSError, match="No space left") as caught:
+        with new_directory(tmp_path / "model"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "model")
+    with pytest.raises(OSError, match="none") as caught:
+        with new_directory(tmp_path / "model"):
+            (tmp_path / "none").read_bytes()
+    assert Path(caught.value.filename) == tmp_path / "none"

@@ -221,3 +221,20 @@ def test_a_head_is_named_where_the_trace_says_how_many_there_are(right):
     assert "; only head 1" in str(compare_traces(right, other))
     del right["layers.0.k.rope"], other["layers.0.k.rope"]
     assert "; only columns " in str(compare_traces(right, other))
+
+
+@pytest.mark.parametrize("name", ["logits", "layers.0.attn_weights"])
+def test_the_last_bits_that_the_contract_leaves_are_no_difference(name):
+    right = np.random.default_rng(0).normal(size=(4, 3, 9)).astype(np.float32)
+    near, far = np.nextafter(right, np.float32(9)), right * np.float32(1 + 1e-6)
+    assert compare_traces({name: right}, {name: near}).verdict is None
+    assert compare_traces({name: right}, {name: far}).differing == [name]
+    other = {"layers.0.q": right}, {"layers.0.q": near}
+    assert compare_traces(*other).differing == ["layers.0.q"]
+
+
+def test_an_array_under_the_name_of_another_is_recognized():
+    a = {f"layers.{n}.q": np.float32([[n, 2, 3, 4 + n]]) for n in range(3)}
+    b = {"layers.0.q": a["layers.0.q"], "layers.1.q": a["layers.0.q"]}
+    told = compare_traces(a, b).first
+    assert told.endswith("2 of 4 differ; the right numbers of layers.0.q")

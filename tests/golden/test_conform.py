@@ -136,6 +136,8 @@ def test_another_size_is_a_wrong_shape(port):
     assert report.first.detail == "480 bytes are right (float32 (3, 40)), found 3"
     (port / "arrays/rms_norm.loud.y.bin").write_bytes(bytes(960))
     assert conform_files(port).first.detail.endswith("found 960: twice the width?")
+    (port / "arrays/rms_norm.loud.y.bin").write_bytes(bytes(240))
+    assert conform_files(port).first.detail.endswith("found 240: half the width?")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes in the file system")
@@ -464,3 +466,16 @@ def test_a_port_with_a_bug_that_cannot_run_says_nothing():
     assert (
         try_bug(bug, "unpack", {"packed": np.zeros((2, 3), np.uint8)}, {"M": 8}) == {}
     )
+
+
+def test_the_answer_of_another_layer_is_recognized(port):
+    arrays = port / "arrays"
+    for name in ("attn_norm", "attn_in.codes"):
+        wrong = arrays / f"forward.quirky_prefill.layers.0.{name}.bin"
+        wrong.write_bytes((arrays / wrong.name.replace("rs.0", "rs.1")).read_bytes())
+    report = conform_files(port, operations=["forward"])
+    patterns = {outcome.output: outcome.pattern for outcome in report.failures}
+    assert patterns == {
+        f"layers.0.{name}": f"the right numbers of layers.1.{name}"
+        for name in ("attn_norm", "attn_in.codes")
+    }

@@ -7,7 +7,7 @@ from minibitnet.golden import evidence as module
 from minibitnet.golden.evidence import Evidence
 from minibitnet.golden.port import run_port
 from minibitnet.golden.seen import FARTHEST, Seen
-from minibitnet.golden.zoo import find_bug
+from minibitnet.golden.zoo import find_bug, mutate
 
 IDS = [95, 20, 30, 4, 96]
 
@@ -104,4 +104,52 @@ def test_the_first_difference_is_told_with_its_pattern(quirky, right):
     assert told.endswith("48 of 480 differ")
     twice = np.concatenate([right["layers.0.q"][:1], right["layers.0.q"]])
     told = Evidence({"layers.0.q": Seen(twice)}, quirky, IDS).tell_first()
-    assert told == "layers.0.q: expected 5 rows, found 6"
+    assert told == "layers.0.q: expected 5 rows of 96, found 6 rows of 96"
+
+
+def test_numbers_under_the_name_of_another_stage_are_recognized(quirky, right):
+    stages = dict(right)
+    for name in right:
+        if name.startswith("layers.0."):
+            stages[name] = right[name.replace("layers.0.", "layers.1.")]
+    evidence = Evidence({k: Seen(v) for k, v in stages.items()}, quirky, IDS)
+    assert evidence.tell_first().endswith("the right numbers of layers.1.attn_norm")
+
+
+def test_attention_to_one_more_token_is_compared_with_such(quirky, right):
+    port = run_port(mutate(find_bug("double-bos")), quirky, IDS)
+    evidence = Evidence({k: Seen(v) for k, v in port.items()}, quirky, IDS)
+    assert evidence.judge(find_bug("double-bos")).first is None
+    assert evidence.judge(find_bug("no-bos")).first is not None
+    alone = {"layers.0.attn_weights": Seen(port["layers.0.attn_weights"])}
+    told = Evidence(alone, quirky, IDS).tell_first()
+    assert told == "layers.0.attn_weights: expected 6 rows of 25, found 6 rows of 36"
+
+
+def test_a_token_is_right_whatever_a_head_is(quirky, right):
+    stages = {k: right[k].copy() for k in ("layers.0.attn_weights", "layers.0.o")}
+    stages["layers.0.attn_weights"][1] += 1
+    stages["layers.0.o"][3] += 1
+    evidence = Evidence({k: Seen(v) for k, v in stages.items()}, quirky, IDS)
+    assert evidence.right_tokens() == 3
+
+
+def test_the_last_bits_of_attention_weights_are_nobodys(quirky, right):
+    weights = np.nextafter(right["layers.0.attn_weights"], np.float32(2))
+    evidence = Evidence({"layers.0.attn_weights": Seen(weights)}, quirky, IDS)
+    assert evidence.page.first is None
+
+
+def test_a_port_is_exact_by_its_sums_or_by_a_jump(quirky, right):
+    def is_exact(change, *names):
+        stages = {k: right[k] for k in names} | {
+            "layers.0.attn": right["layers.0.attn"] * change
+        }
+        return Evidence({k: Seen(v) for k, v in stages.items()}, quirky, IDS).is_exact()
+
+    small, large = np.float32(1.001), np.float32(1.1)
+    assert not is_exact(1, "layers.0.q.acc")
+    assert is_exact(small, "layers.0.q.acc")
+    assert not is_exact(small, "layers.0.q")
+    assert is_exact(large, "layers.0.q")
+    assert not is_exact(large, "embed", "layers.0.attn_norm")

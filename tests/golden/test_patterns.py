@@ -228,3 +228,10 @@ def test_the_other_order_of_bytes_is_named_and_not_what_it_looks_like(seed, shap
         expected = "the bytes of each number come in the other order (big-endian)"
         assert name_pattern(array, array.byteswap()) == expected
         assert name_pattern(array, array) == ""
+
+
+@given(SEEDS, SHAPES)
+def test_zeros_are_called_so(seed, shape):
+    for right in (reals(seed, shape), wholes(seed, shape)):
+        right[0, 0] = 300
+        assert name_pattern(right, np.zeros_like(right)).startswith("all zeros, as")
