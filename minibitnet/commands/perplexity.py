@@ -150,9 +150,7 @@ def measure(model: Model, cut: Sequence[Window], known: list[F64]) -> None:
         known.append(score_end(model, window))
         estimate = Estimate.of(known)
         left = (time.perf_counter() - start) / n * (len(cut) - n)
-        note(
-            f"{n} of {len(cut)}: perplexity {estimate}, {left:.0f} s to go"
-        )
+        note(f"{n} of {len(cut)}: perplexity {estimate}, {left:.0f} s to go")
 
 
 def finite(number: float) -> float | None:
