@@ -15,6 +15,7 @@ shows what a runtime finds that takes SiLU for squared ReLU.
 """
 
 import argparse
+import io
 import math
 import sys
 import time
@@ -112,15 +113,17 @@ def run(args: argparse.Namespace) -> int:
         "seconds": time.perf_counter() - start,
         "interrupted": status != 0,
     }
-    print_json(report) if args.json else print_report(report)
+    print_json(report) if args.json else print_report(estimate, report)
     return status
 
 
 def read_file(name: str) -> str:
-    """The text of a file, or what comes in."""
+    """The text of a file, or what comes in; each line break as it stands there."""
     if name == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(newline="")
         return read_text(sys.stdin, "standard input")
-    with open(Path(name), encoding="utf-8") as stream:
+    with open(Path(name), encoding="utf-8", newline="") as stream:
         return read_text(stream, name)
 
 
@@ -147,10 +150,7 @@ def measure(model: Model, cut: Sequence[Window], known: list[F64]) -> None:
         known.append(score_end(model, window))
         estimate = Estimate.of(known)
         left = (time.perf_counter() - start) / n * (len(cut) - n)
-        note(
-            f"{n} of {len(cut)}: perplexity {estimate.perplexity:.4f} "
-            f"+/- {estimate.perplexity_error:.4f}, {left:.0f} s to go"
-        )
+        note(f"{n} of {len(cut)}: perplexity {estimate}, {left:.0f} s to go")
 
 
 def finite(number: float) -> float | None:
@@ -158,13 +158,9 @@ def finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def print_report(report: dict[str, Any]) -> None:
+def print_report(estimate: Estimate, report: dict[str, Any]) -> None:
     """Print for people."""
-    perplexity, error = (
-        math.inf if report[name] is None else report[name]
-        for name in ("perplexity", "standard_error")
-    )
-    print(f"perplexity      {perplexity:.4f} +/- {error:.4f}")
+    print(f"perplexity      {estimate}")
     print(f"bits per token  {report['bits_per_token']:.4f}")
     print(f"bits per byte   {report['bits_per_byte']:.4f}")
     end = ", interrupted" if report["interrupted"] else ""

@@ -46,9 +46,9 @@ Ten tokens in chunks of four and in windows of four, and how many of each are sc
 [1, 15, 16, 17] 1
 >>> for window in windows(range(10, 20), context=4, stride=3):
 ...     print(*window)
-[10, 11, 12, 13] 3
-[13, 14, 15, 16] 3
-[16, 17, 18, 19] 3
+[10 11 12 13] 3
+[13 14 15 16] 3
+[16 17 18 19] 3
 """
 
 import math
@@ -57,7 +57,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibitnet.arrays import F64
+from minibitnet.arrays import F64, I64
 from minibitnet.cache import KVCache
 from minibitnet.decode import next_logits
 from minibitnet.evaluation.score import score
@@ -69,7 +69,7 @@ LARGEST = math.log(1e300)  # of a mean; its perplexity is infinite
 class Window(NamedTuple):
     """A text to read, and of how many of its last tokens the score counts."""
 
-    ids: list[int]
+    ids: Sequence[int] | I64
     scored: int
 
 
@@ -97,6 +97,11 @@ class Estimate(NamedTuple):
     def perplexity_error(self) -> float:
         """Its standard error."""
         return self.perplexity * self.error
+
+    def __str__(self) -> str:
+        known = not math.isnan(self.perplexity_error)
+        error = f"{self.perplexity_error:.4f}" if known else "unknown"
+        return f"{self.perplexity:.4f} +/- {error}"
 
     @property
     def bits(self) -> float:
@@ -128,7 +133,7 @@ def chunks(ids: Sequence[int], context: int, bos_ids: Sequence[int]) -> list[Win
 
 
 def windows(ids: Sequence[int], context: int, stride: int) -> list[Window]:
-    """A text as seen through a sliding window.
+    """A text as seen through a sliding window; many share a token, none copies it.
 
     Raises
     ------
@@ -139,10 +144,11 @@ def windows(ids: Sequence[int], context: int, stride: int) -> list[Window]:
         raise ValueError(f"stride must be from 1 to {context - 1}, got {stride}")
     if len(ids) < 2:
         raise ValueError(f"the text must have 2 tokens, got {len(ids)}")
+    text = np.asarray(ids)
     ends = [*range(context, len(ids), stride), len(ids)]
     seen = [1, *ends[:-1]]  # by the window before; the first token has no score
     return [
-        Window([*ids[i * stride : end]], end - before)
+        Window(text[i * stride : end], end - before)
         for i, (end, before) in enumerate(zip(ends, seen, strict=True))
     ]
 

@@ -59,6 +59,8 @@ export function readConfig(content, generation = {}) { // what JSON.parse makes 
   const how = config.quantization_config ?? {}, numbers = ["hidden_size", "intermediate_size", "num_hidden_layers"];
   for (const key of [...numbers, "num_attention_heads", "num_key_value_heads", "vocab_size", "max_position_embeddings"])
     expect(isWhole(config[key]) && (config[key] > 0 || key === "num_hidden_layers"), `${key}: a whole number`, config[key]);
+  const ends = [config.eos_token_id ?? []].flat(); // none: a text ends where there is no more room
+  expect(ends.every((id) => isWhole(id) && id < config.vocab_size), "eos_token_id: ids of the vocabulary", config.eos_token_id);
   const heads = config.num_attention_heads, d = config.head_dim ?? config.hidden_size / heads;
   expect(heads % config.num_key_value_heads === 0, "heads in equal groups", config.num_key_value_heads);
   expect(isWhole(d) && d > 0 && d % 2 === 0, "heads of an even size", d);
@@ -95,6 +97,7 @@ function checkShapes(config, weights) { // every array that the model needs, of 
   };
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const prefix = `model.layers.${layer}.`;
+    expect(`${prefix}input_layernorm.weight` in weights, `${prefix}input_layernorm.weight`, "no such array"); // before there are lists of a million layers
     for (const [name, [M, N]] of Object.entries(matrices)) {
       const packed = weights[`${prefix}${name}.weight`]?.dtype === "U8";
       needed[`${prefix}${name}.weight`] = packed ? [Math.ceil(M / 4), N] : [M, N];

@@ -52,6 +52,7 @@ function showView() {
   fill(get("here"), ...(WITHOUT_WORD.has(state.view) || !known ? [] : ["How ", h("b", {}, `“${nameOf(state.at)}”`), ` came to be, from token ${state.at - 1}`]));
   document.body.classList.toggle("plain", state.plain);
   get("plain").setAttribute("aria-pressed", String(state.plain));
+  get("view").classList.toggle("blank", !state.story && !WITHOUT_WORD.has(state.view)); // what was there is of another model
   if (known || WITHOUT_WORD.has(state.view)) VIEWS[state.view].update();
 }
 
@@ -77,7 +78,11 @@ async function openChosen(list) {
   if (size > LARGEST) return (get("status").textContent = `These files have ${count(size / 1e6)} MB; this page reads up to ${LARGEST / 1e6}.`);
   await stop();
   const read = async (file) => [file.name, new Uint8Array(await file.arrayBuffer())];
-  return open(Object.fromEntries(await Promise.all(files.map(read))));
+  try {
+    return await open(Object.fromEntries(await Promise.all(files.map(read))));
+  } catch { // a folder, or a file that has gone
+    get("status").textContent = `Not all of these can be read: expected files, not a folder (${files.map(({ name }) => name).join(", ")})`;
+  }
 }
 
 function takeFiles() {
@@ -92,7 +97,10 @@ function takeFiles() {
     document.body.classList.remove("dropping");
     openChosen(event.dataTransfer.files);
   });
-  get("files").onchange = ({ target }) => openChosen(target.files);
+  get("files").onchange = ({ target }) => {
+    openChosen(target.files);
+    target.value = ""; // so that the same files, mended, can be chosen again
+  };
   get("open").onclick = () => get("files").click();
 }
 

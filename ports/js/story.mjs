@@ -81,7 +81,8 @@ async function tell(question) {
     if (i < prompt) return;
     first ??= performance.now();
     const seconds = (performance.now() - first) / 1000, written = i - prompt + 1;
-    status.textContent = written < 10 ? `${written} tokens` : `${written} tokens, ${Math.round(written / seconds)} a second`;
+    const tokens = written === 1 ? "1 token" : `${written} tokens`;
+    status.textContent = written < 10 ? tokens : `${tokens}, ${Math.round(written / seconds)} a second`;
     if (i === prompt) state.firstToken = first - began;
     if (i === prompt + LOOK && !state.at) lookAt(i);
     list.scrollTop = list.scrollHeight;

@@ -3,7 +3,7 @@
 import { state, change } from "./state.mjs";
 import { count, h } from "./views/draw.mjs";
 
-// where to look; which view; a title; what to say of the model m
+// where to look; which view; a title; what to say of the model m; what of the place must be seen, if not its start
 const STEPS = [
   ["writing", null, "A story, word by word", (m) => `What you see is written here and now, by ${count(m.weights)} numbers in this page. The model
     does one thing: it reads what is there and says which piece of text, which token, could come next. Then it reads that, too.`],
@@ -16,9 +16,9 @@ const STEPS = [
   ["inside", "map", "Attention, then feed-forward", () => `In its first half a block fetches what earlier words have to say; in its second half it
     works on what it has. The weights are in seven matrices: q, k, v, o, gate, up, down.`],
   ["inside", "linear", "What −1, 0 and +1 do", () => `A usual model multiplies fractions. Here a weight only says: add, subtract, or skip.
-    Press “Add it up” and watch a row of the matrix make one number.`],
+    Press “Add it up” and watch a row of the matrix make one number.`, "#view-linear h3"],
   ["inside", "linear", "Four weights in a byte", (m) => `Three values fit in two bits, so a byte holds four weights, where usual models take two bytes for
-    one. That is how ${count(m.ternary)} weights fit in a page.`],
+    one. That is how ${count(m.ternary)} weights fit in a page.`, "#view-linear .result"],
   ["inside", "attention", "Who reads whom", (m) => `${m.H} heads look back, each for something of its own. Choose one and see what it reads.`],
   ["inside", "zeros", "Most of it is nothing", () => `Most gates of the feed-forward are closed: exactly 0, for this word. For another word others are open.`],
   ["inside", "broken", "Now break it", () => `Change one line, as others did without noticing. The story goes wrong, sometimes so little that
@@ -28,7 +28,7 @@ const STEPS = [
 let at = 0, panel, opener;
 
 function show() {
-  const [place, view, title, text] = STEPS[at];
+  const [place, view, title, text, part] = STEPS[at];
   if (view) change({ view });
   document.getElementById("tour-count").textContent = `${at + 1} of ${STEPS.length}`;
   document.getElementById("tour-title").textContent = title;
@@ -38,7 +38,7 @@ function show() {
   document.querySelectorAll(".pointed").forEach((element) => element.classList.remove("pointed"));
   const target = document.getElementById(place);
   target.classList.add("pointed");
-  target.scrollIntoView({ block: "start" });
+  (part ? document.querySelector(part) : target).scrollIntoView({ block: "start" });
 }
 
 function go(step) {

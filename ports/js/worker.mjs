@@ -9,11 +9,13 @@ let config, weights, tokenizer, current; // `current` is what is being written
 let kept; // the story that can be looked at: { functions, model, ids, cache }
 const models = new Map(); // the right one, and the last with a bug, by its source
 
-const { port1, port2 } = new MessageChannel();
+const { port1, port2 } = new MessageChannel(), paused = []; // several may write at once, until the older ones see it
+
+port1.onmessage = () => paused.shift()();
 
 function pause() { // a question may have come
   return new Promise((resolve) => {
-    port1.onmessage = resolve;
+    paused.push(resolve);
     port2.postMessage(0);
   });
 }

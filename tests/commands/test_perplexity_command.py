@@ -1,6 +1,8 @@
 import io
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,30 @@ def test_what_is_infinite_is_null_in_json_and_inf_for_people(
     assert report["perplexity"] is None
     assert report["bits_per_token"] == pytest.approx(800 / math.log(2))
     assert run(*words)[1].startswith("perplexity      inf +/- ")
+
+
+def test_line_breaks_count_as_they_stand(speaking, tmp_path):
+    file, text = tmp_path / "text.txt", b"It was.\r\nA day.\r\n"
+    file.write_bytes(text)
+    words = ("--model", speaking, "--context", "40", "--stride", "1", "--json")
+    model, tokenizer = mb.load(speaking)
+    ids = tokenizer.encode(text.decode().removesuffix("\n"))
+    for name, stdin in ((str(file), b""), ("-", text)):
+        command = [sys.executable, "-m", "minibitnet", "perplexity", name, *words]
+        out = subprocess.run(command, input=stdin, capture_output=True, check=True)
+        report = json.loads(out.stdout)
+        assert report["tokens"] == len(ids) - 1, name
+        expected = -mb.score(model, ids).sum() / math.log(2) / (len(text) - 1)
+        assert report["bits_per_byte"] == pytest.approx(expected), name
+
+
+def test_a_single_token_has_no_error(run, tmp_path, speaking):
+    (tmp_path / "text").write_text("a", encoding="utf-8")
+    words = ("perplexity", tmp_path / "text", "--model", speaking, "--stride", 1)
+    _, out, err = run(*words)
+    assert out.splitlines()[0].endswith("+/- unknown")
+    assert "+/- unknown, " in err
+    assert json.loads(run(*words, "--json")[1])["standard_error"] is None
 
 
 @pytest.mark.parametrize(

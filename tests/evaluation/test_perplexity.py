@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,15 @@ def test_a_chunk_begins_as_a_text_does():
     assert chunks(range(10, 16), 6, [1, 2]) == [Window([1, 2, 12, 13, 14, 15], 2)]
     assert chunks(range(10, 19), 6, []) == [Window([*range(10, 16)], 2)]
     assert chunks(range(1024), 512, [0])[1].scored == 255
+
+
+def test_windows_hold_no_copies_of_the_text():
+    tracemalloc.start()
+    cut = windows(range(20_000), 10_000, 1)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(cut) == 10_001
+    assert most < 10_000_000  # copies would take 800 MB
 
 
 @pytest.mark.parametrize(

@@ -406,6 +406,23 @@ def test_the_tour_has_ten_steps_and_goes_by_keyboard(page):
     assert page.run(hidden) is True
 
 
+def test_the_tour_shows_what_it_speaks_of(page):
+    look(page, 12)
+    spoken_of = {6: "#view-linear .ledger", 7: "#view-linear .byte"}
+    for width in (390, 1400):
+        page.size(width)
+        page.run("document.getElementById('start-tour').click()")
+        for step in range(1, 11):
+            if step in spoken_of:
+                show_row(page, "q")
+                part = f"document.querySelector('{spoken_of[step]}')"
+                box = f"{part}.getBoundingClientRect()"
+                tour = "document.getElementById('tour').getBoundingClientRect()"
+                assert page.run(f"{box}.top > 0 && {box}.bottom < {tour}.top"), step
+            page.run("document.getElementById('tour-next').click()")
+    page.size(1400)
+
+
 OUTSIDE = """
 [...document.querySelectorAll("header *, form *, #view section:not([hidden]) *")]
   .filter((e) => e.getBoundingClientRect().right > innerWidth).map((e) => e.outerHTML)
@@ -480,6 +497,70 @@ def tell(directory):
     model, tokenizer = mb.load(directory)
     ids = tokenizer.encode(BEGINNING)
     return [*ids, *mb.generate(model, ids, max_new_tokens=300)]
+
+
+BITS, BREAK = "#view-bits .primary", "#view-broken .primary"
+
+
+def click(page, button):
+    page.run(f"document.querySelector('{button}').click()")
+
+
+def test_what_is_interrupted_again_and_again_comes_to_an_end(changed):
+    for i in range(20):
+        click(changed, BITS)
+        click(changed, BREAK)
+        changed.run(f"new Promise((done) => setTimeout(done, {5 * i}))")
+        changed.run("document.getElementById('form').requestSubmit()")
+    changed.wait(DONE)
+    ready = "![...document.querySelectorAll('#view .primary')].some((b) => b.disabled)"
+    changed.wait(ready)
+
+
+def test_what_is_found_is_said_of_the_mistake_that_is_shown(changed):
+    show(changed, "broken")
+    click(changed, BREAK)
+    select = "document.querySelector('#view-broken select')"
+    assert changed.run(f"{select}.disabled") is True
+    changed.wait(f"!{select}.disabled")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_hidden_layers": 10**12}, "input_layernorm.weight, found"),
+        ({"vocab_size": 10**15}, "expected model.embed_tokens.weight"),
+        ({"eos_token_id": "x"}, "expected eos_token_id: ids of the vocabulary"),
+        ({"eos_token_id": 259}, "expected eos_token_id: ids of the vocabulary"),
+        ({"max_position_embeddings": 10**15}, None),
+    ],
+)
+def test_a_config_that_promises_too_much(changed, speaking, tmp_path, changes, said):
+    config = json.loads(Path(speaking, "config.json").read_text()) | changes
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    names = ("model.safetensors", "tokenizer.json")
+    drop(changed, [f"{tmp_path}/config.json", *(f"{speaking}/{n}" for n in names)])
+    if said:
+        changed.wait(f"{QUIET}.includes('{said}')", 5)
+        assert changed.run("page().state.model.V") == 4096
+    else:
+        changed.wait(f"page().state.model.V === 259 && {DONE}")
+
+
+def test_a_folder_is_no_file_and_a_short_context_no_old_view(
+    changed, speaking, tmp_path
+):
+    drop(changed, [speaking])
+    changed.wait(f"{QUIET}.includes('expected files, not a folder')")
+    config = json.loads(Path(speaking, "config.json").read_text())
+    config["max_position_embeddings"] = 1
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    names = ("model.safetensors", "tokenizer.json")
+    drop(changed, [f"{tmp_path}/config.json", *(f"{speaking}/{n}" for n in names)])
+    changed.wait(f"{QUIET}.includes('there is room for 1')")
+    show(changed, "map")
+    body = "document.querySelector('#view-map .body')"
+    assert changed.run(f"getComputedStyle({body}).visibility") == "hidden"
 
 
 def test_another_model_is_served(browser, speaking):

@@ -36,7 +36,7 @@ function show() {
 }
 
 async function run() {
-  go.disabled = true;
+  go.disabled = select.disabled = true; // what is found is said of the mistake that is shown
   try {
     const name = select.value, source = mutate(await sourceOfModel(), name), text = beginning();
     const [right, wrong] = ["As it should be", "With the mistake"].map((title) => {
@@ -59,7 +59,7 @@ async function run() {
   } catch (error) {
     verdict.textContent = error.message;
   } finally {
-    go.disabled = false;
+    go.disabled = select.disabled = false;
   }
 }
 
