@@ -64,12 +64,13 @@ probabilities(logits, temperature=0.5), probabilities(logits, temperature=1.0, t
 
 # %% [markdown]
 # And the loop: read the prompt at once (*prefill*), then choose a token, read it, choose the next (*decode*). `next_logits` reads what is
-# unread, a long prompt in pieces of 256 tokens.
+# unread, a long prompt in pieces of 256 tokens. Before this, `generate` only looks at what it was given.
 
 # %%
 from minibitnet import decode
 
-print(inspect.getsource(decode._generate))
+source = inspect.getsource(decode.generate)
+print(source[source.index("    def write") :])
 
 # %% [markdown]
 # ## What it looks like
