@@ -11,6 +11,8 @@
 #define main bitnet_main
 #include "bitnet.c"
 #undef main
+#include "sampling.c"
+#include "tokenizer.c"
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,7 +56,8 @@ static void *draw(Json generator, size_t count) {
 /* An input of so many numbers (0: as many as it says). */
 static Input input(const Question *q, const char *name, const char *dtype, size_t count) {
     Json json = get(get(q->vector, "inputs"), name);
-    size_t each = strstr(dtype, "32") ? 4 : strstr(dtype, "16") ? 2 : 1, axes = 0, size;
+    size_t each = strstr(dtype, "8") ? 1 : strstr(dtype, "16") ? 2 : strstr(dtype, "32") ? 4 : 8;
+    size_t axes = 0, size;
     Input x = {.shape = {1, 1, 1}, .count = 1};
     if (strcmp(word(json, "dtype"), dtype))
         fail("manifest.json: %s: expected %s, found %s", name, dtype, word(json, "dtype"));
@@ -67,6 +70,8 @@ static Input input(const Question *q, const char *name, const char *dtype, size_
     if (count && x.count != count)
         fail("manifest.json: %s: expected %zu numbers, found %zu", name, count, x.count);
     if (get(json, "generator")) {
+        if (each != 1)
+            fail("manifest.json: %s: expected a generator of bytes alone", name);
         x.values = draw(get(json, "generator"), x.count);
         return x;
     }
@@ -85,6 +90,13 @@ static int64_t *input_ids(const Question *q, size_t *T) {
     return wide;
 }
 
+/* Of texts and files the bytes, with a 0 behind them. */
+static const char *input_text(const Question *q, const char *name, size_t *size) {
+    Input bytes = input(q, name, "uint8", 0);
+    *size = bytes.count;
+    return memcpy(array(bytes.count + 1, 1), bytes.values, bytes.count);
+}
+
 static const char *new_path(const Question *q, const char *file) { /* its folders are made */
     char *path = text("%s/%s", q->out, file);
     for (char *slash = path + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
@@ -101,6 +113,13 @@ static void output(const Question *q, const char *name, const void *values, size
     fwrite(values, 1, size, file);
     if (ferror(file) | fclose(file))
         fail("%s: could not be written", path);
+}
+
+static void output_ids(const Question *q, const int64_t *ids, size_t count) {
+    int32_t *narrow = array(count, sizeof *narrow);
+    for (size_t i = 0; i < count; i++)
+        narrow[i] = (int32_t)ids[i];
+    output(q, "ids", narrow, count * 4);
 }
 
 static const char *model_of(const Question *q) {
@@ -221,6 +240,45 @@ static void answer_greedy(const Question *q) {
     output(q, "id", &id, 4);
 }
 
+static void answer_probabilities(const Question *q) {
+    Input logits = input(q, "logits", "float32", 0);
+    Json top_k = get(q->parameters, "top_k");
+    double temperature = number(q->parameters, "temperature", 1, DBL_MIN, DBL_MAX, "manifest.json");
+    double top_p = number(q->parameters, "top_p", 1, DBL_MIN, 1, "manifest.json");
+    if (logits.count == 0 || (top_k && integer(top_k) < 0))
+        fail("manifest.json: expected logits, and a top_k from 0 up");
+    size_t kept = top_k ? (size_t)integer(top_k) : 0;
+    const double *p = probabilities(logits.values, logits.count, temperature, kept, top_p);
+    output(q, "p", p, logits.count * sizeof *p);
+}
+
+static void answer_pick(const Question *q) {
+    Input p = input(q, "p", "float64", 0);
+    const double u = *(const double *)input(q, "u", "float64", 1).values;
+    int32_t id = (int32_t)pick(p.values, p.count, u);
+    output(q, "id", &id, 4);
+}
+
+static Tokenizer tokenizer_of(const Question *q) {
+    return read_tokenizer(text("%s/tokenizer.json", model_of(q)));
+}
+
+static void answer_encode(const Question *q) {
+    size_t size;
+    const char *bytes = input_text(q, "text", &size);
+    const Tokenizer tokenizer = tokenizer_of(q);
+    Ids ids = encode(&tokenizer, bytes, size, is(get(q->parameters, "bos"), "true"));
+    output_ids(q, ids.all, ids.count);
+}
+
+static void answer_chat(const Question *q) {
+    size_t size;
+    const char *bytes = input_text(q, "messages", &size);
+    const Tokenizer tokenizer = tokenizer_of(q);
+    Ids ids = chat(&tokenizer, check_json(bytes, size, '[', "messages"));
+    output_ids(q, ids.all, ids.count);
+}
+
 static void answer_decode(const Question *q) {
     size_t T, length;
     const int64_t *ids = input_ids(q, &T);
@@ -250,12 +308,9 @@ static void answer_generate(const Question *q) {
     const int64_t *ids = input_ids(q, &T);
     Model model = load(model_of(q));
     int64_t *new = array(n, sizeof *new);
-    int32_t *narrow = array(n, sizeof *narrow);
     check_ids(ids, T, &model.config);
     count = generate(&model, ids, T, n, new);
-    for (size_t i = 0; i < count; i++)
-        narrow[i] = (int32_t)new[i];
-    output(q, "ids", narrow, count * 4);
+    output_ids(q, new, count);
 }
 
 /* What is not what its name says must end in `fail`. What comes to the end was not refused. */
@@ -282,13 +337,11 @@ static void answer_refuse(const Question *q) {
     } else if (strcmp(kind, "config") == 0) {
         load_config(path, "");
     } else if (strcmp(kind, "tokenizer") == 0) {
-        read_vocabulary(path);
-        return; /* right so far, but only what decoding needs was read: no answer */
+        read_tokenizer(path);
     }
     output(q, "refused", "", 1);
 }
 
-/* All but sampling and encoding, which the page has not. */
 static const struct {
     const char *operation;
     void (*answer)(const Question *);
@@ -307,7 +360,11 @@ static const struct {
     {"widen", answer_widen},
     {"logits", answer_logits},
     {"greedy", answer_greedy},
+    {"probabilities", answer_probabilities},
+    {"pick", answer_pick},
+    {"encode", answer_encode},
     {"decode", answer_decode},
+    {"chat", answer_chat},
     {"forward", answer_forward},
     {"generate", answer_generate},
     {"refuse", answer_refuse},

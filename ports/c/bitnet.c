@@ -742,23 +742,39 @@ typedef struct { /* of an object or list */
     Json end;
 } Item;
 
-static char *string(Json at) { /* its text; of what is escaped, only up to U+07FF */
+static uint32_t hex4(Json at) { /* the four digits behind \u */
+    char hex[5] = {0};
+    return (uint32_t)strtoul(memcpy(hex, at, 4), NULL, 16);
+}
+
+static char *put_utf8(char *out, uint32_t code) { /* returns where the next one goes */
+    const int more = (code >= 0x80) + (code >= 0x800) + (code >= 0x10000);
+    *out++ = (char)((more ? 0xF0 << (3 - more) : 0) | code >> 6 * more);
+    for (int left = more - 1; left >= 0; left--)
+        *out++ = (char)(0x80 | (code >> 6 * left & 63));
+    return out;
+}
+
+static char *string(Json at) { /* its text */
     char *start = array((size_t)(behind_string(at, "") - at), 1), *out = start;
     while (*++at != '"') {
-        char hex[5] = {0};
         if (*at != '\\') {
             *out++ = *at;
         } else if (*++at != 'u') {
             const char *escape = strchr("b\bf\fn\nr\rt\t", *at);
             *out++ = escape ? escape[1] : *at;
         } else {
-            unsigned code = (unsigned)strtoul(memcpy(hex, at + 1, 4), NULL, 16);
+            uint32_t code = hex4(at + 1), second = 0;
+            if (code >> 10 == 0x36 && at[5] == '\\' && at[6] == 'u') /* half a character */
+                second = hex4(at + 7);
+            if (code == 0 || (code >> 11 == 0x1B && second >> 10 != 0x37))
+                fail("expected a character in JSON, found %.6s", at - 1);
+            if (second >> 10 == 0x37 && code >> 10 == 0x36) {
+                code = 0x10000 + ((code & 0x3FF) << 10 | (second & 0x3FF));
+                at += 6;
+            }
+            out = put_utf8(out, code);
             at += 4;
-            if (code == 0 || code >= 0x800)
-                fail("expected a character up to U+07FF in JSON, found \\u%s", hex);
-            if (code >= 0x80) /* two bytes of UTF-8 */
-                *out++ = (char)(0xC0 | code >> 6);
-            *out++ = (char)(code < 0x80 ? code : 0x80 | (code & 63));
         }
     }
     return start;
@@ -802,21 +818,23 @@ static int utf8(const uint8_t *at, const uint8_t *end) {
     return (*at >= 0x80 && *at < 0xC2) || *at >= 0xF5 ? -1 : more + 1;
 }
 
-static Json check_json(const char *bytes, size_t size, const char *path) { /* an object */
+/* One value that begins with `opened`: { or [. Behind the bytes stands a 0. */
+static Json check_json(const char *bytes, size_t size, char opened, const char *path) {
     const uint8_t *at = (const uint8_t *)bytes, *end = at + size;
     for (int n; at < end; at += n)
         if ((n = utf8(at, end)) < 0 || *at == 0)
             fail("%s: expected JSON in UTF-8, found a byte %02x", path, (unsigned)*at);
     Json json = space(bytes);
-    if (*json != '{' || *space(behind(json, path, 100)))
-        fail("%s: expected one object of JSON, found something else", path);
+    if (*json != opened || *space(behind(json, path, 100)))
+        fail("%s: expected one %s of JSON, found something else", path,
+             opened == '{' ? "object" : "list");
     return json;
 }
 
 static Json read_json(const char *path) {
     size_t size;
     const char *bytes = read_file(path, &size);
-    return check_json(bytes, size, path);
+    return check_json(bytes, size, '{', path);
 }
 
 static Json get(Json object, const char *key) {
@@ -1017,7 +1035,7 @@ static void read_tensors(Weights *weights, const char *path) {
         header |= (size_t)bytes[i] << 8 * i;
     if (size < 8 || header > size - 8 || header > 100000000) /* which no file comes near */
         fail("%s: expected a header and arrays behind it, found %zu bytes", path, size);
-    Json json = check_json(text("%.*s", (int)header, bytes + 8), header, path);
+    Json json = check_json(text("%.*s", (int)header, bytes + 8), header, '{', path);
     const uint8_t *data = bytes + 8 + header, *end = bytes + size;
 
     size_t count = old;

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cport import CHECKPOINTS, first_difference, ids_for, join, read_trace, trace_page
+from encoding import TEXTS, ask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,35 +85,11 @@ def test_it_tells_the_same_story():
     assert run_js(BUILT_IN, "Once upon a time", 200) == (0, f"{told}\n", "")
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.text(
-    "aeſ'sStT 01\u0085\u00a0\ufeff\u3000\x1c\t\r\n<|>_.é\u0301𝒜Ⅷ", max_size=30
-)
-
-
 @settings(max_examples=5)
 @given(st.lists(TEXTS, min_size=50, max_size=200))
 def test_it_encodes_as_the_library_does(tmp_path_factory, texts):
     place = tmp_path_factory.mktemp("encode")
-    vectors = []
-    for i, text in enumerate(texts):
-        raw = text.encode()
-        (place / f"{i}.text").write_bytes(raw)
-        vectors.append(
-            {
-                "operation": "encode",
-                "parameters": {"model": "model", "bos": False},
-                "inputs": {
-                    "text": {
-                        "dtype": "uint8",
-                        "shape": [len(raw)],
-                        "file": f"{i}.text",
-                    }
-                },
-                "outputs": {"ids": {"file": f"{i}.ids"}},
-            }
-        )
-    (place / "manifest.json").write_text(json.dumps({"vectors": vectors}))
-    shutil.copytree(BUILT_IN, place / "model")
+    ask(place, "encode", texts, bos=False)
     assert run_js("--vectors", place, place) == (0, "", "")
     _, tokenizer = mb.load()
     for i, text in enumerate(texts):
