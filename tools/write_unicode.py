@@ -1,4 +1,4 @@
-"""Write ports/c/unicode.h: the letters and numbers of Unicode, as the port in C needs them.
+"""Write ports/c/unicode.h: the letters and numbers of Unicode, for the port in C.
 
 The version is that of the Python that runs this. Use: python tools/write_unicode.py
 """
@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 HEADER = Path(__file__).parents[1] / "ports" / "c" / "unicode.h"
-TEXT = """/* The letters (\\p{{L}}) and numbers (\\p{{N}}) of Unicode {version}, from the first of a run to the last.
+TEXT = """/* The letters (\\p{{L}}) and numbers (\\p{{N}}) of Unicode {version}, in ranges.
    Written by tools/write_unicode.py. */
 
 typedef struct {{

@@ -241,7 +241,7 @@ static Ids encode(const Tokenizer *t, const char *bytes, size_t size, int bos) {
     return ids;
 }
 
-/* ---- The chat template of 2B4T: Role: content<|eot_id|> for each message, then Assistant:  ---- */
+/* ---- Chat: `Role: content<|eot_id|>` for each message, then `Assistant: ` -------------------- */
 
 static int is_white(const Character *c) { /* to Python, the separators of ASCII are as well */
     return c->kind & (SPACE | LINE_END) || (c->code >= 0x1C && c->code <= 0x1F);

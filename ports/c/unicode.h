@@ -1,4 +1,4 @@
-/* The letters (\p{L}) and numbers (\p{N}) of Unicode 14.0.0, from the first of a run to the last.
+/* The letters (\p{L}) and numbers (\p{N}) of Unicode 14.0.0, in ranges.
    Written by tools/write_unicode.py. */
 
 typedef struct {

@@ -1,4 +1,4 @@
-"""Texts as a set of test vectors, so that a port's tokenizer can be asked for their ids."""
+"""Texts as test vectors, so that a port can be asked for their ids."""
 
 import json
 import unicodedata

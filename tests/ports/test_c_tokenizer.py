@@ -1,30 +1,29 @@
 # tokenizer.c and sampling.c, beside the tokenizers library and the page's neighbours.
 
+import importlib.util
 import json
 import re
-import sys
 import unicodedata
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tokenizers
-from cport import ANSWER, compile_c, needs_compiler, run_c
+from cport import ANSWER, EXACT, compile_c, needs_compiler, run_c
 from encoding import TEXTS, ask
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import REAL, ROOT, needs_shared
 from tokenizers import Regex, pre_tokenizers
 
 import minibitnet as mb
 from minibitnet.sampling import probabilities
 from minibitnet.stories import BUILT_IN
 from minibitnet.text.tokenizerfile import read_bpe
-from tests.shared import REAL, needs_shared
 
 pytestmark = needs_compiler
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "tools"))
+TELL = ANSWER.with_name("tell.c")
+TOOL = ROOT / "tools" / "write_unicode.py"
 UNICODE = ANSWER.with_name("unicode.h")
 CONTENT = json.loads((BUILT_IN / "tokenizer.json").read_text(encoding="utf-8"))
 
@@ -52,9 +51,10 @@ def version_of_header():
     reason="this Python has another version of Unicode",
 )
 def test_the_header_is_what_the_tool_writes():
-    from write_unicode import make_header
-
-    assert UNICODE.read_text() == make_header()
+    spec = importlib.util.spec_from_file_location("write_unicode", TOOL)
+    write_unicode = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(write_unicode)
+    assert UNICODE.read_text() == write_unicode.make_header()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("LETTERS", "L"), ("NUMBERS", "N")])
@@ -76,8 +76,8 @@ def test_each_character_is_what_the_library_takes_it_for(name, kind):
 # ---- encoding
 
 
-@settings(max_examples=5)
-@given(st.lists(TEXTS, min_size=50, max_size=100), st.booleans())
+@settings(max_examples=4)
+@given(st.lists(TEXTS, min_size=40, max_size=80), st.booleans())
 def test_it_encodes_as_the_library_does(
     sanitized_answers, tmp_path_factory, texts, bos
 ):
@@ -111,7 +111,9 @@ def change_file(content, place):
 
 OTHERS = {  # right, too
     "merges are lists": lambda c: c["model"].update(
-        merges=[m if isinstance(m, list) else m.split(" ") for m in c["model"]["merges"]]
+        merges=[
+            m if isinstance(m, list) else m.split(" ") for m in c["model"]["merges"]
+        ]
     ),
     "no whole words": lambda c: c["model"].update(ignore_merges=False),
     "no begin-of-text": lambda c: c.update(post_processor=None),
@@ -186,7 +188,6 @@ DAMAGES = [
         put("model", "merges", 0, value=pair)
         for pair in ("a", "a b c", "zq zq", " ", "", ["a"], ["a", 3], [], 3, {}, "Ġ Ġt")
     ),
-    put("model", "merges", 1, value=CONTENT["model"]["merges"][0]),
     put("added_tokens", value=None),
     put("added_tokens", value=[3]),
     put("added_tokens", 1, "content", value="<|begin_of_text|>"),
@@ -216,6 +217,14 @@ def test_a_damaged_file_is_refused(sanitized_answers, tmp_path, change):
     status, out, line = run_c(sanitized_answers, tmp_path, tmp_path)
     assert (status, out, line.count("\n")) == (0, b"", 1)
     assert re.match("bitnet: .*expected", line)
+    assert not (tmp_path / "0.ids").exists()
+
+
+def test_a_pair_has_one_rank(sanitized_answers, tmp_path):
+    content = deepcopy(CONTENT)  # the library takes the last; no training writes two
+    content["model"]["merges"].append(content["model"]["merges"][0])
+    ask(tmp_path, "encode", ["a"], model=change_file(content, tmp_path), bos=True)
+    assert "expected each pair once" in run_c(sanitized_answers, tmp_path, tmp_path)[2]
     assert not (tmp_path / "0.ids").exists()
 
 
@@ -249,16 +258,43 @@ def test_a_long_word_takes_no_age(programs, tmp_path):
         assert read_ids(tmp_path, i) == bpe.encode(text)
 
 
+def test_it_tells_the_same_story(programs):
+    model, tokenizer = mb.load()
+    ids = tokenizer.encode("Once upon a time")
+    told = tokenizer.decode([*ids, *mb.generate(model, ids, max_new_tokens=99)])
+    done = run_c(programs("-O2", EXACT, source=TELL), BUILT_IN, "Once upon a time", 99)
+    assert done == (0, f"{told}\n".encode(), "")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([BUILT_IN], "expected DIR TEXT [N]"),
+        ([BUILT_IN, "a", "1", "2"], "expected DIR TEXT [N]"),
+        ([BUILT_IN, "a", "1,2"], "expected one number of tokens, found 1,2"),
+        ([BUILT_IN, "a", "-1"], "expected numbers as 1,2,3, found -1"),
+        ([BUILT_IN / "no", "a"], "No such file or directory"),
+        ([BUILT_IN, "\udcff"], "expected text in UTF-8, found a byte ff"),
+    ],
+)
+def test_a_mistake_is_one_line(programs, words, found):
+    status, out, line = run_c(programs("-O2", EXACT, source=TELL), *words)
+    assert (status, out, line.count("\n")) == (1, b"", 1)
+    assert found in line
+
+
 # ---- chat
 
-ROLES = st.sampled_from(["user", "USER", "system", "aSSistant", "tool", "<|eot_id|>", ""])
+ROLES = st.sampled_from(
+    ["user", "USER", "system", "aSSistant", "tool", "<|eot_id|>", ""]
+)
 MESSAGES = st.lists(
     st.fixed_dictionaries({"role": ROLES, "content": TEXTS}), min_size=1, max_size=4
 )
 
 
-@settings(max_examples=5)
-@given(st.lists(MESSAGES, min_size=20, max_size=50), st.booleans())
+@settings(max_examples=4)
+@given(st.lists(MESSAGES, min_size=20, max_size=40), st.booleans())
 def test_it_writes_conversations_as_the_library_does(
     sanitized_answers, tmp_path_factory, conversations, ascii_only
 ):
@@ -386,6 +422,6 @@ def test_chances_that_are_none_are_refused(
 def test_they_compile_without_a_warning_and_their_lines_can_be_printed(tmp_path):
     strict = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-O2")
     assert compile_c(ANSWER, tmp_path / "answer", *strict) == ""
-    for name in ("tokenizer.c", "sampling.c", "unicode.h"):
+    for name in ("tokenizer.c", "sampling.c", "unicode.h", "tell.c"):
         lines = ANSWER.with_name(name).read_text(encoding="ascii").splitlines()
         assert max(map(len, lines)) <= 100
