@@ -20,6 +20,7 @@ import minibitnet as mb
 from minibitnet.sampling import probabilities
 from minibitnet.stories import BUILT_IN
 from minibitnet.text.tokenizerfile import read_bpe
+from minibitnet.tokenizer import Tokenizer
 
 pytestmark = needs_compiler
 TELL = ANSWER.with_name("tell.c")
@@ -157,11 +158,12 @@ def test_other_files_of_the_kind_are_read(sanitized_answers, tmp_path, change):
         "aa  thin\n bb",
         "00000'ſa ſa",
     ]
+    texts.append("<|begin_of_text|>begun")
     ask(tmp_path, "encode", texts, model=model, bos=True)
     assert run_c(sanitized_answers, tmp_path, tmp_path) == (0, b"", "")
-    bpe = read_bpe(model / "tokenizer.json")
+    tokenizer = Tokenizer(read_bpe(model / "tokenizer.json"), None)
     for i, text in enumerate(texts):
-        assert read_ids(tmp_path, i) == bpe.bos_ids + bpe.encode(text), text
+        assert read_ids(tmp_path, i) == tokenizer.encode(text), text
 
 
 def put(*keys, value):
