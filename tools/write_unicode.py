@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 HEADER = Path(__file__).parents[1] / "ports" / "c" / "unicode.h"
-TEXT = """/* The letters (\\p{{L}}) and numbers (\\p{{N}}) of Unicode {version}, in ranges.
+TEXT = """/* The letters and numbers of Unicode {version}, \\p{{L}} and \\p{{N}}.
    Written by tools/write_unicode.py. */
 
 typedef struct {{

@@ -1,4 +1,4 @@
-/* The letters (\p{L}) and numbers (\p{N}) of Unicode 14.0.0, in ranges.
+/* The letters and numbers of Unicode 14.0.0, \p{L} and \p{N}.
    Written by tools/write_unicode.py. */
 
 typedef struct {

@@ -20,6 +20,7 @@ import minibitnet as mb
 from minibitnet.sampling import probabilities
 from minibitnet.stories import BUILT_IN
 from minibitnet.text.tokenizerfile import read_bpe
+from minibitnet.tokenizer import Tokenizer
 
 pytestmark = needs_compiler
 TELL = ANSWER.with_name("tell.c")
@@ -109,7 +110,20 @@ def change_file(content, place):
     return model
 
 
+def merge_across(content):
+    """Merges that only a wrong split would let happen."""
+    vocab, merges = content["model"]["vocab"], content["model"]["merges"]
+    for pair in ("0 0", "00 00", "Å ¿", "Å¿ a"):
+        vocab[pair.replace(" ", "")] = len(vocab)
+        merges.append(pair.split(" ") if isinstance(merges[0], list) else pair)
+    for i, token in enumerate(content["added_tokens"]):
+        token["id"] = len(vocab) + i
+    (first,) = content["post_processor"]["special_tokens"].values()
+    first["ids"] = [len(vocab)]
+
+
 OTHERS = {  # right, too
+    "merges across pieces": merge_across,
     "merges are lists": lambda c: c["model"].update(
         merges=[
             m if isinstance(m, list) else m.split(" ") for m in c["model"]["merges"]
@@ -138,12 +152,18 @@ def test_other_files_of_the_kind_are_read(sanitized_answers, tmp_path, change):
     content = deepcopy(CONTENT)
     change(content)
     model = change_file(content, tmp_path)
-    texts = ["Once upon a time", "the other<|eot_id|>>the<|eot_id|>", "aa  thin\n bb"]
+    texts = [
+        "Once upon a time",
+        "the other<|eot_id|>>the<|eot_id|>",
+        "aa  thin\n bb",
+        "00000'ſa ſa",
+    ]
+    texts.append("<|begin_of_text|>begun")
     ask(tmp_path, "encode", texts, model=model, bos=True)
     assert run_c(sanitized_answers, tmp_path, tmp_path) == (0, b"", "")
-    bpe = read_bpe(model / "tokenizer.json")
+    tokenizer = Tokenizer(read_bpe(model / "tokenizer.json"), None)
     for i, text in enumerate(texts):
-        assert read_ids(tmp_path, i) == bpe.bos_ids + bpe.encode(text), text
+        assert read_ids(tmp_path, i) == tokenizer.encode(text), text
 
 
 def put(*keys, value):
