@@ -330,6 +330,15 @@ def test_it_writes_conversations_as_the_library_does(
         assert read_ids(place, i) == tokenizer.chat(messages), messages
 
 
+def test_characters_of_json_may_be_escaped(sanitized_answers, tmp_path):
+    messages = [
+        {"role": "user", "content": "\x1fé\u07ff\u0800你\uffff🦊\U0010ffff\x01"}
+    ]
+    ask(tmp_path, "chat", [json.dumps(messages)])
+    assert run_c(sanitized_answers, tmp_path, tmp_path) == (0, b"", "")
+    assert read_ids(tmp_path, 0) == mb.load()[1].chat(messages)
+
+
 @pytest.mark.parametrize(
     ("written", "found"),
     [
