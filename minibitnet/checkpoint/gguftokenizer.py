@@ -70,7 +70,7 @@ def tokenizer_directory(gguf: GGUF) -> Iterator[Path]:
     if PLACEHOLDER in str(gguf.metadata.get("tokenizer.chat_template")):
         note = "the chat template of 2B4T is used; the file's is a placeholder"
         warnings.warn(CheckpointWarning(f"{gguf.file}: {note}"), stacklevel=4)
-    has_one = gguf.metadata.get("tokenizer.ggml.model", NONE) != NONE
+    has_one = plain(gguf.metadata.get("tokenizer.ggml.model", NONE)) != NONE
     pages = tokenizer_pages(gguf) if has_one else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, page in pages.items():

@@ -11,6 +11,7 @@ What a tokenizer puts before a text is told by a text of its own: what the libra
 as put there, up to the first token of the text. What it would put behind is left out.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -104,6 +105,18 @@ class Library:
         return str(ask(self.library.decode, ids))
 
 
+def refuse_moved(library: Any, text: str) -> None:
+    """Refuse added tokens that the library gives other ids than the file has.
+
+    It counts on from the size of the vocabulary, whatever ids are missing in it.
+    """
+    for token in json.loads(text)["added_tokens"]:
+        found = library.token_to_id(token["content"])
+        if found != token["id"]:
+            said = f"{token['content']!r} with the id {token['id']}"
+            raise ValueError(printable(f"{said}, to which the library gives {found}"))
+
+
 def read_with_library(file: Path) -> Library | None:
     """What tokenizer.json describes; None where the library is not installed.
 
@@ -116,6 +129,7 @@ def read_with_library(file: Path) -> Library | None:
     text = read_text(file)
     try:
         library = ask(tokenizers.Tokenizer.from_str, text)
+        refuse_moved(library, text)
         library.no_truncation()
         library.no_padding()
         return ask(Library, library)

@@ -323,6 +323,16 @@ def built_in_metadata(**change):
     return {key: value for key, value in metadata.items() if value is not None}
 
 
+def one_unused():
+    """Kinds of tokens: a byte that no merge has, and no text, is not to be used."""
+    metadata = built_in_metadata()
+    joined = "".join(metadata["tokenizer.ggml.merges"])
+    tokens = enumerate(metadata["tokenizer.ggml.tokens"])
+    kinds = [*metadata["tokenizer.ggml.token_type"]]
+    kinds[next(i for i, token in tokens if token not in joined)] = 5
+    return kinds
+
+
 def read(tmp_path, metadata):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mb.CheckpointWarning)
@@ -374,6 +384,8 @@ def test_tokenizers_that_are_not_read_here(tmp_path):
         ({"tokenizer.ggml.bos_token_id": [1, 2]}, "one id"),
         ({"tokenizer.chat_template": 7}, r"t\.gguf/tokenizer_config\.json: chat_templ"),
         ({"tokenizer.ggml.bos_token_id": 10**6}, "token ids"),
+        ({"tokenizer.ggml.model": [1, 2]}, r"gpt2 or llama, found \[1, 2\]"),
+        ({"tokenizer.ggml.token_type": one_unused()}, "to which the library gives"),
     ):
         with pytest.raises(mb.CheckpointError, match=message):
             read(tmp_path, built_in_metadata(**change))

@@ -137,3 +137,17 @@ def test_what_is_no_file_is_not_read(tmp_path, kind):
             stream.truncate(100_000_000)
     with pytest.raises(CheckpointError, match="tokenizer.json: expected (a file|at)"):
         read_with_library(file)
+
+
+def test_ids_that_the_library_would_change_are_refused(tmp_path):
+    """It counts added tokens on from the size of the vocabulary."""
+    content = json.loads((BUILT_IN / "tokenizer.json").read_text(encoding="utf-8"))
+    last = max(content["model"]["vocab"], key=content["model"]["vocab"].get)
+    del content["model"]["vocab"][last]
+    content["model"]["merges"] = [
+        pair for pair in content["model"]["merges"] if "".join(pair) != last
+    ]
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="id 4093, to which the library gives"):
+        read_with_library(file)
