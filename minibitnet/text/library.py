@@ -110,7 +110,7 @@ def refuse_moved(library: Any, text: str) -> None:
 
     It counts on from the size of the vocabulary, whatever ids are missing in it.
     """
-    for token in json.loads(text)["added_tokens"]:
+    for token in json.loads(text).get("added_tokens", []):
         found = library.token_to_id(token["content"])
         if found != token["id"]:
             said = f"{token['content']!r} with the id {token['id']}"

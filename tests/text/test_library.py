@@ -151,3 +151,12 @@ def test_ids_that_the_library_would_change_are_refused(tmp_path):
     file.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(CheckpointError, match="id 4093, to which the library gives"):
         read_with_library(file)
+
+
+def test_there_need_be_no_added_tokens(tmp_path):
+    content = json.loads((BUILT_IN / "tokenizer.json").read_text(encoding="utf-8"))
+    content |= {"added_tokens": [], "post_processor": None}
+    file = tmp_path / "tokenizer.json"
+    for page in (content, {k: v for k, v in content.items() if k != "added_tokens"}):
+        file.write_text(json.dumps(page), encoding="utf-8")
+        assert read_with_library(file).added == {}
