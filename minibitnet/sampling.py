@@ -100,6 +100,8 @@ def penalize(logits: F32, seen: list[int], penalty: float) -> F32:
 
     logits (V,) -> logits (V,)
     """
+    if penalty == 1:
+        return logits
     penalized, again = logits.copy(), logits[seen]
     penalized[seen] = np.where(again > 0, again / penalty, again * penalty)
     return penalized

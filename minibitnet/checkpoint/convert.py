@@ -1,9 +1,9 @@
 """From one form of a checkpoint to another, tensor by tensor.
 
-The same model is stored as packed codes, as masters, or in a GGUF file. A road from any
-of them to any other reads an array, changes what must be changed, writes it and forgets
-it; so it takes no more memory than the largest array does. What is kept bit for bit and
-what is rounded is told in `minibitnet.checkpoint.forms`.
+The same model is stored as packed codes, as masters, or in a GGUF file. On the way from
+any of them to any other an array is read, changed where it must be, written and
+forgotten; so it takes no more memory than the largest array does. What is kept bit for
+bit and what is rounded is told in `minibitnet.checkpoint.forms`.
 
 Notes
 -----

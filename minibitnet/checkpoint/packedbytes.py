@@ -218,9 +218,7 @@ def with_gains(
         parts = name.split(".")
         norm = norms.get(parts[-2]) if len(parts) > 3 else None
         array = arrays.get(f"{'.'.join(parts[:3])}.{norm}.weight")
-        if array is None:
-            return None
-        return widen(array) if array.dtype == np.uint16 else array.astype(np.float32)
+        return None if array is None else widen(array)
 
     return [
         stored._replace(

@@ -5,14 +5,13 @@ from pathlib import Path
 
 from minibitnet.checkpoint import load
 from minibitnet.commands.generate import parse_ids
-from minibitnet.commands.options import filled
+from minibitnet.commands.options import add_checkpoint
 from minibitnet.commands.streams import print_json, visible
 from minibitnet.files.writing import new_file
 from minibitnet.golden.fingerprintfile import read_fingerprint, to_json
 from minibitnet.golden.fingerprints import choose_ids, fingerprint
 from minibitnet.golden.matching import match
 from minibitnet.model import Model
-from minibitnet.stories import BUILT_IN
 from minibitnet.tokenizer import Tokenizer
 
 
@@ -20,14 +19,7 @@ def add_what_to_read(
     parser: argparse.ArgumentParser,
 ) -> argparse._MutuallyExclusiveGroup:
     """Which model, and what it reads."""
-    parser.add_argument(
-        "model",
-        nargs="?",
-        type=filled,
-        default=BUILT_IN,
-        metavar="DIR_OR_ID",
-        help="which checkpoint (default: the built-in model)",
-    )
+    add_checkpoint(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--text", metavar="TEXT", help="what to read (default: a few words)"

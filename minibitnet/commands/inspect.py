@@ -12,21 +12,13 @@ from minibitnet.checkpoint.inspect import (
     sum_by_kind,
 )
 from minibitnet.checkpoint.open import open_checkpoint
-from minibitnet.commands.options import filled
+from minibitnet.commands.options import add_checkpoint
 from minibitnet.commands.streams import note, print_json, visible
-from minibitnet.stories import BUILT_IN
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``minibitnet inspect`` takes."""
-    parser.add_argument(
-        "model",
-        nargs="?",
-        type=filled,
-        default=BUILT_IN,
-        metavar="DIR_OR_ID",
-        help="which checkpoint (default: the built-in model)",
-    )
+    add_checkpoint(parser)
     parser.add_argument("--tensors", action="store_true", help="list every tensor too")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

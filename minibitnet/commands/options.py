@@ -73,6 +73,18 @@ THREADS = at_least(1, 1024)
 LAYERS = at_least(1, 10_000)  # the names of more do not fit in a header
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Which checkpoint, without an option's name before it."""
+    parser.add_argument(
+        "model",
+        nargs="?",
+        type=filled,
+        default=BUILT_IN,
+        metavar="DIR_OR_ID",
+        help="which checkpoint (default: the built-in model)",
+    )
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Which model, and how to compute."""
     add = parser.add_argument_group("model").add_argument

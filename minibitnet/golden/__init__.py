@@ -1,6 +1,7 @@
 """For ports: what a right implementation computes, by name.
 
 Names
+    `hashes`      arrays in a few letters
     `names`       every stage, its shape and what other programs call it
     `selftest`    whether the arithmetic is exact here, and a copy of 2B4T the real one
 

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minibitnet.golden.hashes import hash_rows, little_endian, sha256
 from minibitnet.golden.names import count_heads
 from minibitnet.golden.outcome import Outcome
 from minibitnet.golden.patterns import TELLING, name_pattern
 from minibitnet.golden.recognize import find_bugs
 from minibitnet.golden.traces import read_trace
-from minibitnet.golden.vectors import sha256
 from minibitnet.golden.vectorset import Entry, VectorSet, as_array
 
 Array = NDArray[Any]
@@ -112,17 +112,16 @@ def name_mix_up_by_hash(found: Array, name: str, outputs: Mapping[str, Entry]) -
     """
     if len(np.unique(found)) < TELLING:
         return ""
-    digest = sha256(found.astype(found.dtype.newbyteorder("<")).tobytes())
+    digest = sha256(little_endian(found).tobytes())
     same = (o for o in outputs if o != name and outputs[o]["sha256"] == digest)
     return next((f"the right numbers of {other}" for other in same), "")
 
 
 def judge_hash(found: Array, vector: Entry, name: str, entry: Entry) -> Outcome:
     """One answer of which the set has the hash of each row."""
-    little = np.ascontiguousarray(found, found.dtype.newbyteorder("<"))
-    rows = [sha256(row.tobytes())[:16] for row in little]
+    rows = hash_rows(found)
     wrong = [n for n, row in enumerate(rows) if row != entry["rows"][n]]
-    if not wrong and sha256(little.tobytes()) == entry["sha256"]:
+    if not wrong and sha256(little_endian(found).tobytes()) == entry["sha256"]:
         return Outcome.of(vector, name, entry, "passed")
     detail = f"{len(wrong)} of {len(rows)} rows have another hash"
     first = (wrong[0],) if wrong else None

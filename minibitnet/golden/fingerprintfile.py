@@ -27,7 +27,6 @@ from minibitnet.config import Config
 from minibitnet.files.jsonfile import LARGEST_COUNT, Keys, read_json
 from minibitnet.golden.compare import position
 from minibitnet.golden.fingerprints import (
-    DIGITS,
     EXACT,
     FORMAT,
     MOST,
@@ -36,6 +35,7 @@ from minibitnet.golden.fingerprints import (
     VERSION,
     Entry,
 )
+from minibitnet.golden.hashes import DIGITS
 from minibitnet.golden.names import CONTRACT
 
 FILE = "fingerprint.json"  # beside a model

@@ -63,6 +63,7 @@ from minibitnet.bitlinear import BitLinear
 from minibitnet.config import Config
 from minibitnet.decode import generate
 from minibitnet.files.progress import progress
+from minibitnet.golden.hashes import hash_rows, little_endian, sha256
 from minibitnet.golden.names import CONTRACT
 from minibitnet.golden.traces import LEFT_OUT
 from minibitnet.model import Block, Model, forward
@@ -91,7 +92,6 @@ SPREAD = 8  # ids to read where there is no tokenizer
 MOST = 64  # tokens to read
 NEW = 16  # tokens to write
 TOP = 20  # tokens of each position whose logits are told
-DIGITS = 16  # of the hash of a row
 EXACT = (".codes", ".acc", ".scale")  # stages whose rows are hashed
 ROWS = 4096  # hashed at a time
 
@@ -186,7 +186,7 @@ def hash_codes(packed: U8, M: int) -> str:
 
     packed (R, N)
     """
-    return hashlib.sha256(unpack(packed, M).tobytes()).hexdigest()
+    return sha256(unpack(packed, M).tobytes())
 
 
 def hash_values(stored: U16 | F16 | F32) -> str:
@@ -196,7 +196,7 @@ def hash_values(stored: U16 | F16 | F32) -> str:
     """
     digest = hashlib.sha256()
     for row in range(0, len(stored), ROWS):
-        digest.update(bf16.widen(stored[row : row + ROWS]).astype("<f4").tobytes())
+        digest.update(little_endian(bf16.widen(stored[row : row + ROWS])).tobytes())
     return digest.hexdigest()
 
 
@@ -210,15 +210,6 @@ def describe_stage(name: str, array: NDArray[Any]) -> Entry:
     if name.endswith(LEFT_OUT) or name == "logits":
         return {}
     return {name: describe_floats(array)}
-
-
-def hash_rows(array: NDArray[Any]) -> list[str]:
-    """The first digits of the SHA-256 of each row, little-endian.
-
-    array (...)
-    """
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return [hashlib.sha256(row.tobytes()).hexdigest()[:DIGITS] for row in little]
 
 
 def describe_floats(array: F32) -> Entry:

@@ -48,6 +48,7 @@ import minibitnet
 from minibitnet.arrays import I64
 from minibitnet.cache import KVCache
 from minibitnet.files.writing import new_directory, new_file, write_json
+from minibitnet.golden.hashes import little_endian
 from minibitnet.golden.names import CONTRACT
 from minibitnet.model import Model, check_ids, forward
 from minibitnet.stages import trace
@@ -149,7 +150,7 @@ def check_rows(name: str, array: Array, T: int) -> Array:
         raise ValueError(
             f"{name} must have {T} rows, one for each id, got shape {array.shape}"
         )
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return little_endian(array)
 
 
 def write_directory(path: Path, arrays: Mapping[str, Array], model: str) -> None:

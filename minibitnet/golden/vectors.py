@@ -19,7 +19,6 @@ The same bytes on every machine: nothing depends on the time, the machine or the
 of a directory, and random numbers are drawn by `minibitnet.golden.draws`.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -43,6 +42,7 @@ from minibitnet.golden.cases import (
 )
 from minibitnet.golden.catches import find_catches
 from minibitnet.golden.draws import draw
+from minibitnet.golden.hashes import hash_rows, little_endian, sha256
 from minibitnet.golden.names import CONTRACT
 from minibitnet.golden.operations import answer, locate
 from minibitnet.golden.quirky import LLAMA, write_quirky
@@ -135,11 +135,6 @@ def hash_models(directory: Path) -> Iterator[tuple[str, dict[str, str]]]:
         yield model, {file.name: sha256(file.read_bytes()) for file in files}
 
 
-def sha256(raw: bytes) -> str:
-    """The hash of bytes, as text."""
-    return hashlib.sha256(raw).hexdigest()
-
-
 def describe(
     case: Case, outputs: Mapping[str, Array], catches: list[str], directory: Path
 ) -> dict[str, Any]:
@@ -155,7 +150,7 @@ def describe(
     results = {
         name: store(array, f"{stem}.{name}", directory) | say_class(name)
         if case.operation != "forward" or models.is_stored(case, name)
-        else hash_rows(array, f"{stem}.{name}") | say_class(name)
+        else say_hashed(array, f"{stem}.{name}") | say_class(name)
         for name, array in outputs.items()
     }
     return {
@@ -192,7 +187,7 @@ def say(array: Array) -> dict[str, Any]:
 
 def store(array: Array, name: str, directory: Path) -> dict[str, Any]:
     """Write an array; what the manifest says of it."""
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    little = little_endian(array)
     file = f"arrays/{name}.bin"
     (directory / file).write_bytes(little.tobytes())
     np.save(directory / f"arrays/{name}.npy", little)
@@ -213,12 +208,11 @@ def shortest(array: Array) -> Any:
     return array.tolist()
 
 
-def hash_rows(array: Array, name: str) -> dict[str, Any]:
+def say_hashed(array: Array, name: str) -> dict[str, Any]:
     """What the manifest says of an array whose bytes are not in the set."""
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return say(array) | {
         "file": f"arrays/{name}.bin",
         "stored": False,
-        "sha256": sha256(little.tobytes()),
-        "rows": [sha256(row.tobytes())[:16] for row in little],
+        "sha256": sha256(little_endian(array).tobytes()),
+        "rows": hash_rows(array),
     }

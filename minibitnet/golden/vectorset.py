@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 import minibitnet
 from minibitnet.files.jsonfile import read_json
 from minibitnet.golden.draws import draw
+from minibitnet.golden.hashes import sha256
 from minibitnet.golden.names import CONTRACT
 from minibitnet.golden.operations import OPERATIONS
-from minibitnet.golden.vectors import FORMAT, sha256, write_vectors
+from minibitnet.golden.vectors import FORMAT, write_vectors
 
 Array = NDArray[Any]
 Entry = dict[str, Any]

@@ -18,8 +18,8 @@ With u = code + 1, which is what a byte stores (0, 1 or 2)::
 
     acc = sum of u * x_codes  -  sum of x_codes
 
-The second sum is subtracted first. So whatever was added so far, each column has given
-x, 0 or -x, and no number is larger than those that a row of codes can ask for.
+The second sum is subtracted first. So at every moment each column has given -x, 0 or x,
+and no partial sum is larger than the final one can be: 128 * N.
 
 Processors with VNNI multiply 64 unsigned bytes by 64 signed ones in one instruction and
 add up the products as int32. For others the numbers are 16 bits; the file says which.
