@@ -222,19 +222,24 @@ export function logitsOf(h, T, D, head) { // h (T, D), head (V, D) -> (T, V)
 
 // ---- the model ----
 
-// What is laid out once and used for every token: widened arrays, and a function for each ternary matrix.
-export function prepare(config, weights, product = tables) {
+export function shapesOf(config) { // sizes by their letters, and of each matrix, by stage, the name in the file, M and N
   const D = config.hidden_size, F = config.intermediate_size;
   const H = config.num_attention_heads, G = config.num_key_value_heads, d = config.head_dim ?? D / H;
-  const sizes = { // by stage: the name in the file, M and N
+  const matrices = {
     q: ["self_attn.q_proj", H * d, D], k: ["self_attn.k_proj", G * d, D], v: ["self_attn.v_proj", G * d, D],
     o: ["self_attn.o_proj", D, H * d], gate: ["mlp.gate_proj", F, D], up: ["mlp.up_proj", F, D],
     down: ["mlp.down_proj", D, F],
   };
+  return { D, F, H, G, d, matrices };
+}
+
+// What is laid out once and used for every token: widened arrays, and a function for each ternary matrix.
+export function prepare(config, weights, product = tables) {
+  const { D, F, H, G, d, matrices: shapes } = shapesOf(config);
   const layers = [];
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const prefix = `model.layers.${layer}.`, matrices = {};
-    for (const [stage, [name, M, N]] of Object.entries(sizes)) {
+    for (const [stage, [name, M, N]] of Object.entries(shapes)) {
       const { codes, scale } = ternary(config, weights, prefix + name, M, N);
       matrices[stage] = { M, N, codes, scale, multiply: product(codes, M, N) };
     }

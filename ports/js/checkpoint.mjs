@@ -1,6 +1,6 @@
 // The files of a checkpoint, in bytes, to config and weights. What is not understood is refused.
 
-import { widen } from "./bitnet.mjs";
+import { shapesOf, widen } from "./bitnet.mjs";
 
 const WIDTHS = { U8: 1, BF16: 2, F16: 2, F32: 4 };
 const ARRAYS = { U8: Uint8Array, BF16: Uint16Array, F16: Uint16Array, F32: Float32Array };
@@ -88,23 +88,18 @@ export function load(files) { // the bytes of each file by its name -> config an
 }
 
 function checkShapes(config, weights) { // every array that the model needs, of its size, and no other
-  const D = config.hidden_size, F = config.intermediate_size, V = config.vocab_size;
-  const d = config.head_dim ?? D / config.num_attention_heads, Hd = config.num_attention_heads * d, Gd = config.num_key_value_heads * d;
+  const { D, F, H, d, matrices } = shapesOf(config), V = config.vocab_size;
   const needed = { "model.embed_tokens.weight": [V, D], "model.norm.weight": [D] }, allowed = { "lm_head.weight": [V, D] };
-  const matrices = { // M and N
-    "self_attn.q_proj": [Hd, D], "self_attn.k_proj": [Gd, D], "self_attn.v_proj": [Gd, D], "self_attn.o_proj": [D, Hd],
-    "mlp.gate_proj": [F, D], "mlp.up_proj": [F, D], "mlp.down_proj": [D, F],
-  };
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const prefix = `model.layers.${layer}.`;
     expect(`${prefix}input_layernorm.weight` in weights, `${prefix}input_layernorm.weight`, "no such array"); // before there are lists of a million layers
-    for (const [name, [M, N]] of Object.entries(matrices)) {
+    for (const [name, M, N] of Object.values(matrices)) {
       const packed = weights[`${prefix}${name}.weight`]?.dtype === "U8";
       needed[`${prefix}${name}.weight`] = packed ? [Math.ceil(M / 4), N] : [M, N];
       if (packed) needed[`${prefix}${name}.weight_scale`] = [1];
     }
     for (const name of ["input_layernorm", "post_attention_layernorm"]) needed[`${prefix}${name}.weight`] = [D];
-    Object.assign(allowed, { [`${prefix}self_attn.attn_sub_norm.weight`]: [Hd], [`${prefix}mlp.ffn_sub_norm.weight`]: [F] });
+    Object.assign(allowed, { [`${prefix}self_attn.attn_sub_norm.weight`]: [H * d], [`${prefix}mlp.ffn_sub_norm.weight`]: [F] });
   }
   const sizes = { ...needed, ...allowed };
   for (const name of Object.keys(needed)) expect(name in weights, name, "no such array");
